@@ -1,0 +1,40 @@
+"""The shipped model: a small tabletop world of one to three solids, trained on two CPU cores.
+
+    worldpatch train recipes/tabletop.py:vae --out out/vae
+    worldpatch data build tabletop --level 2 --clips 12000 --vae out/vae/export --out out/latents
+    worldpatch train recipes/tabletop.py:dit --out out/dit
+
+Measured results stand in checkpoints/tabletop/card.md.
+"""
+
+from worldpatch.train.loop import Run
+from worldpatch.train.optim import Optim
+
+
+def vae() -> Run:
+    """The causal autoencoder on 64 px clips of level 2 and procedural textures."""
+    return Run(
+        stage="autoencoder",
+        steps=1000,
+        options={"options": {"level": 2}, "bank": 1500, "cache": "out/bank", "batch": 12, "frames": 17},
+        optim=Optim(rate=1e-3, warmup=150, decay=0.3, ema=0.99, weight_decay=0.0),
+        save_minutes=2,
+        sheet_minutes=4,
+        validate_every=200,
+    )
+
+
+def dit() -> Run:
+    """The text encoder and the transformer on 64 px latents of levels 1 and 2."""
+    return Run(
+        stage="dit",
+        steps=6000,
+        options={
+            "data": "out/latents", "validation": "out/validation", "vae": "out/vae/export",
+            "model": {"depth": 6}, "text": {"depth": 3, "width": 192}, "budget": 48 * 112,
+        },
+        optim=Optim(rate=1e-3, warmup=200, decay=0.2, ema=0.998),
+        save_minutes=4,
+        sheet_minutes=8,
+        validate_every=400,
+    )  # fmt: skip

@@ -1,0 +1,89 @@
+"""The command line: reads flags, calls one function, and turns what goes wrong into one line.
+
+Every command is a file here and imports what is heavy only when it runs, so that help is instant.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from worldpatch import __version__
+from worldpatch.cli import data, doctor, evaluate, generate, train
+from worldpatch.cli._listing import listing
+
+BAD_INPUT, INTERRUPTED = 2, 130
+
+UsageError = typer.BadParameter.__bases__[0]  # typer shows its subclasses only
+
+
+class Interrupted(Exception):
+    """Ctrl-C, on its way past typer, which would lose the message."""
+
+
+class Commands(TyperGroup):
+    """The top-level group: lets Ctrl-C through with what it says."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            raise Interrupted(str(stop) or "stopped") from stop
+
+
+app = typer.Typer(
+    cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog=f"Abilities of generate: {listing('generate/ops')}. Each command explains itself with --help.",
+)  # fmt: skip
+for command in (generate.generate, train.train, evaluate.evaluate, doctor.doctor):
+    app.command("eval" if command is evaluate.evaluate else None)(command)
+app.add_typer(data.app, name="data")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _top(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False) -> None:
+    """A sentence becomes a video, by a model this project trained."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line; returns the exit code: 0, 2 for bad input, 130 for Ctrl-C.
+
+    Bad input is a ValueError (UserError among them) or an OSError such as a full disk: one line says what it was. With
+    WORLDPATCH_DEBUG=1 the traceback is shown instead.
+    """
+    try:
+        return app(arguments, standalone_mode=False, prog_name="worldpatch") or 0
+    except (Interrupted, KeyboardInterrupt) as stop:
+        return _fail(str(stop) or "stopped", INTERRUPTED)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, OSError, MemoryError, UsageError) as error:
+        if os.environ.get("WORLDPATCH_DEBUG") == "1":
+            raise
+        return _fail(_one_line(error), BAD_INPUT)
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, UsageError):
+        context = error.ctx  # type: ignore[attr-defined]
+        where = f" (see `{context.command_path} --help`)" if context else ""
+        return " ".join(error.format_message().split()) + where  # type: ignore[attr-defined]
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"worldpatch: {message}", file=sys.stderr)
+    return code

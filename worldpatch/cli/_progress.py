@@ -1,0 +1,93 @@
+"""How far a job is: bars with the time left on a terminal, a line now and then elsewhere, nothing if quiet."""
+
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+EVERY = 10.0  # seconds between lines where there is no terminal
+
+
+class Meter(Protocol):
+    def __call__(self, phase: str, done: int, total: int, note: str = "") -> None:
+        """`done` of `total` units of a phase are finished; phases may follow one another."""
+        ...
+
+
+@contextmanager
+def meter(quiet: bool = False) -> Iterator[Meter]:
+    """A meter for a job, and while it runs the notes of the package shown on stderr."""
+    if quiet:
+        yield lambda phase, done, total, note="": None
+        return
+    logger, handler = logging.getLogger("worldpatch"), _Notes(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        if sys.stderr.isatty():
+            with _bars() as bars:
+                yield bars
+        else:
+            yield _Lines()
+    finally:
+        logger.removeHandler(handler)
+
+
+class _Notes(logging.Handler):
+    """Looks stderr up each time, for a live bar puts itself in its place."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(f"note: {record.getMessage()}", file=sys.stderr)
+
+
+class _Lines:
+    """A line at the end of a phase, and every ten seconds before."""
+
+    def __init__(self):
+        self.phase, self.begun, self.first, self.last = "", 0.0, 0, 0.0
+
+    def __call__(self, phase: str, done: int, total: int, note: str = "") -> None:
+        now = time.monotonic()
+        if phase != self.phase:
+            self.phase, self.begun, self.first, self.last = phase, now, done, now
+        if done < total and now - self.last < EVERY:
+            return
+        self.last = now
+        made = done - self.first
+        left = f"about {clock((total - done) * (now - self.begun) / made)} left" if 0 < made and done < total else ""
+        print(", ".join(part for part in (f"{phase} {done}/{total}", note, left) if part), file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _bars() -> Iterator[Meter]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description:>8}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, TextColumn("{task.fields[note]}"), console=Console(stderr=True)) as bars:
+
+        def show(phase: str, done: int, total: int, note: str = "") -> None:
+            if phase not in tasks:
+                tasks[phase] = bars.add_task(phase, total=total, completed=done, note=note)
+            bars.update(tasks[phase], completed=done, total=total, note=note)
+
+        yield show
+
+
+def clock(seconds: float) -> str:
+    """Seconds as people say them: "8.1 s", "3 min 20 s", "2 h 5 min"."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def amount(count: float) -> str:
+    """Bytes as people say them: "12 kB", "3.4 MB"."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} GB"

@@ -1,0 +1,57 @@
+"""Recipes: functions in files that return a whole run, found by path or by name."""
+
+import ast
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from worldpatch.config import ROOT, UserError
+
+if TYPE_CHECKING:
+    from worldpatch.train.loop import Run
+
+
+def homes() -> list[Path]:
+    """Folders of recipes, the nearest first."""
+    return list(dict.fromkeys(p.resolve() for p in (Path("recipes"), ROOT.parent / "recipes")))
+
+
+def functions(file: Path) -> list[str]:
+    """The recipes in a file, read without running it."""
+    try:
+        body = ast.parse(file.read_text()).body
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} is no Python file ({error}): give RECIPE.py:function") from error
+    return [node.name for node in body if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")]
+
+
+def known() -> list[str]:
+    """Every recipe as `file:function`."""
+    files = {file.stem: file for home in reversed(homes()) for file in sorted(home.glob("[!_]*.py"))}
+    return [f"{name}:{function}" for name, file in files.items() for function in functions(file)]
+
+
+def load(recipe: str) -> "Run":
+    """The run of `path.py:function` or `name:function`. Raises UserError that lists the known recipes."""
+    name, _, function = recipe.rpartition(":") if ":" in recipe else (recipe, "", "")
+    file = _file(name)
+    if function not in functions(file):
+        listed = ", ".join(f"{name}:{f}" for f in functions(file)) or "none"
+        raise UserError(f"recipe {recipe!r} is unknown; {file.name} has: {listed}")
+    spec = importlib.util.spec_from_file_location(f"recipe_{file.stem}", file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    from worldpatch.train.loop import Run
+
+    run = getattr(module, function)()
+    if not isinstance(run, Run):
+        raise UserError(f"{recipe} returned {type(run).__name__}: a recipe returns a worldpatch.train.loop.Run")
+    return run
+
+
+def _file(name: str) -> Path:
+    for file in (Path(name), *(home / f"{name}.py" for home in homes())):
+        if file.is_file():
+            return file
+    raise UserError(f"no recipe file is named {name!r}; known recipes: {', '.join(known()) or 'none'}")

@@ -1,0 +1,134 @@
+"""`worldpatch generate`: a sentence becomes a file."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from worldpatch.cli._listing import listing
+from worldpatch.cli._parse import assign, size, threads
+from worldpatch.cli._progress import amount, clock, meter
+from worldpatch.config import UserError
+
+
+def generate(
+    prompt: Annotated[str | None, typer.Argument(help="What the video shows, such as 'a red ball falls'.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help=".mp4, .gif, .png or .webp  [default: out/<prompt>.mp4]")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Name of a shipped model, or a folder.  [default: tabletop]")] = None,
+    size_: Annotated[str | None, typer.Option("--size", help="WIDTHxHEIGHT, from 1:2 to 2:1.")] = None,
+    width: Annotated[int | None, typer.Option(help="In pixels; instead of --size.")] = None,
+    height: Annotated[int | None, typer.Option(help="In pixels; instead of --size.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Length of the video.")] = None,
+    frames: Annotated[int | None, typer.Option(help="Length in frames instead; 1 makes an image.")] = None,
+    fps: Annotated[float | None, typer.Option(help="Frames per second.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Another seed, another video.  [default: 0]")] = None,
+    variants: Annotated[int | None, typer.Option(help="How many videos, drawn together.  [default: 1]")] = None,
+    steps: Annotated[int | None, typer.Option(help="Sampler steps: more is slower and cleaner.  [default: 25]")] = None,
+    guidance: Annotated[float | None, typer.Option(help="How strictly the prompt is followed.  [default: 4]")] = None,
+    sampler: Annotated[str | None, typer.Option(help="euler, heun or dpmpp_2m.  [default: euler]")] = None,
+    ability: Annotated[str | None, typer.Option(help=f"One of {listing('generate/ops')}.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value: any other parameter of the ability.")] = None,
+    threads_: Annotated[int | None, typer.Option("--threads", help="CPU threads.  [default: all]")] = None,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="Make again what made this file; other flags change it.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless something is wrong.")] = False,
+) -> None:
+    """Make a video, or an image, from a sentence.
+
+    What is left out is as in the clips the model was trained on. The file carries its recipe: --from makes it again.
+    """
+    if size_ is not None:
+        if width is not None or height is not None:
+            raise UserError("--size and --width or --height say the same thing twice; give one of them")
+        width, height = size(size_)
+    params = {"prompt": prompt, "width": width, "height": height, "seconds": seconds, "frames": frames, "fps": fps}
+    if output is not None and output.suffix.lower() == ".png" and source is None and seconds is frames is None:
+        params["frames"] = 1  # a PNG is a picture, unless a length is asked for
+    fields = {
+        "ability": ability, "model": model, "seed": seed, "variants": variants, "steps": steps, "guidance": guidance,
+        "sampler": sampler,
+    }  # fmt: skip
+    _generate(_given(fields), assign(_given(params), set_ or []), source, output, threads_, quiet)
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _generate(
+    fields: dict[str, Any], params: dict[str, Any], source: Path | None, output: Path | None, threads_: int | None, quiet: bool
+) -> None:
+    """Sample what is asked for and write it; everything that can be refused is refused before the work."""
+    begun = time.monotonic()
+    from worldpatch import generate
+    from worldpatch.generate import files
+    from worldpatch.types import Request
+
+    former = files.read_recipe(source) if source else None
+    request = former.request if former else Request(ability="text_to_video", params={})
+    if former is None and "prompt" not in params:
+        raise UserError("the prompt is missing: say what the video shows, such as 'a red ball falls'")
+    request = replace(request, **fields, params=_merged(request.params, params))
+    output = output or Path("out") / f"{_slug(request.params.get('prompt', ''))}.mp4"
+    files.check(output, request.variants)
+    threads(threads_ or (former.threads if former else None))
+    with meter(quiet) as progress:
+        folder = generate.find(request.model)
+        pipeline = generate.load(folder)
+        recipe = files.recipe(request, folder)
+        _compare(former, recipe)
+        _check_words(request, pipeline.record or {})
+        result = generate.run(request, pipeline, progress)
+        paths = files.save(result, output, recipe)
+    if not quiet:
+        print(_summary(result, paths, time.monotonic() - begun))
+
+
+def _merged(former: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
+    """Former parameters with the new ones over them; a new length in seconds replaces one in frames, and vice versa."""
+    other = {"seconds": "frames", "frames": "seconds"}
+    kept = {k: v for k, v in former.items() if other.get(k) not in params}
+    return {**kept, **params}
+
+
+def _slug(prompt: str) -> str:
+    """A file name from a prompt."""
+    words = "".join(c if c.isalnum() else " " for c in prompt.lower()).split()
+    return "-".join(words)[:60].rstrip("-") or "video"
+
+
+def _compare(former: Any, now: Any) -> None:
+    """Note where a repetition cannot be exact."""
+    import logging
+
+    if former is not None and former.fingerprint != now.fingerprint:
+        logging.getLogger(__name__).warning("the model is not the one that made this file: expect another video")
+    elif former is not None and former.threads != now.threads:
+        logging.getLogger(__name__).warning(f"made with {former.threads} threads, now {now.threads}: last bits may differ")
+
+
+def _check_words(request: Any, record: dict[str, Any]) -> None:
+    """Note the words that the model never read, and the nearest prompt it knows."""
+    import logging
+
+    from worldpatch.text import _known
+
+    prompt, known = str(request.params.get("prompt", "")), record.get("words", [])
+    words = _known.unknown(prompt, known)
+    if words and known:
+        nearest = _known.nearest(prompt, record.get("captions", []), known)
+        hint = f"; a prompt it knows: {nearest!r}" if nearest else ""
+        logging.getLogger(__name__).warning(f"this model never read {', '.join(map(repr, words))}{hint}")
+
+
+def _summary(result: Any, paths: list[Path], spent: float) -> str:
+    _, count, height, width, _ = result.frames.shape
+    length = "one frame" if count == 1 else f"{count} frames at {result.rate:g} per second ({count / result.rate:.3g} s)"
+    phases = ", ".join(f"{name} {clock(took)}" for name, took in result.seconds.items() if took > 0.05)
+    written = amount(sum(path.stat().st_size for path in paths))
+    return f"{', '.join(map(str, paths))}: {width}x{height}, {length}, {written}, made in {clock(spent)} ({phases})"

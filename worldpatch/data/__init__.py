@@ -1,0 +1,1 @@
+"""Sources of clips -> shards (tars any tool can read) -> packed batches."""

@@ -1,0 +1,122 @@
+"""A backbone with its conditions -> a velocity that samplers can call.
+
+Guidance, its interval and its rescaling, the context cache and the gathering of distinct times wrap the network here,
+once, so that every sampler has them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from worldpatch.flow.pack import noisy_only, twice
+from worldpatch.flow.samplers import Velocity
+from worldpatch.types import Cond, Packed, Segments
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guidance:
+    """Classifier-free guidance (Ho & Salimans 2022).
+
+    `interval`: noise times at which it acts (Kynkaanniemi et al. 2024); outside, only the conditional half is run.
+    `rescale`: share of the guided velocity brought back to the conditional one's size (Lin et al. 2023, eq. 15-16).
+    """
+
+    scale: float = 4.0
+    interval: tuple[float, float] = (0.0, 1.0)
+    rescale: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Half:
+    """One call's worth of fixed inputs: the noisy patches, their conditions, and the cached context."""
+
+    packed: Packed
+    cond: Cond
+    context: Any
+
+
+def velocity(network: Callable, packed: Packed, text: Cond, guidance: Guidance, cache: bool = True) -> Velocity:
+    """The guided velocity of the noisy tokens of `packed`, as a function of those tokens and their times.
+
+    `network` follows the backbone contract; `text` holds the samples' text tokens. With `cache` the context is run once,
+    here; without, at every step (for comparison, and for networks that have no `context`).
+    """
+    conditional = _half(network, packed, text, cache)
+    if guidance.scale == 1:
+        return lambda x, time: _call(network, conditional, packed, x, time, cache)
+    both = _half(network, _double(packed), _with_empty(text), cache)
+    samples = [s.sample for s in noisy_only(packed).segments]
+    lengths = torch.tensor([s.length for s in noisy_only(packed).segments])
+    owner = torch.repeat_interleave(torch.tensor(samples), lengths).to(packed.tokens.device)
+    low, high = guidance.interval
+
+    def guided(x: Tensor, time: Tensor) -> Tensor:
+        if not low <= float(time.max()) <= high:
+            return _call(network, conditional, packed, x, time, cache)
+        v, empty = _call(network, both, _double(packed), torch.cat((x, x)), torch.cat((time, time)), cache).chunk(2)
+        out = empty + guidance.scale * (v - empty)
+        return _rescaled(out, v, owner, guidance.rescale) if guidance.rescale else out
+
+    return guided
+
+
+def _half(network: Any, packed: Packed, text: Cond, cache: bool) -> _Half:
+    cond = Cond(
+        text=text.text, text_lengths=text.text_lengths, camera=packed.camera, camera_known=packed.camera_known
+    )
+    if not cache:
+        return _Half(packed=packed, cond=cond, context=None)
+    context = network.context(packed.tokens, packed.position, packed.segments, cond)
+    noisy = noisy_only(packed)
+    cond = Cond(
+        text=text.text[:0],
+        text_lengths=(0,) * len(text.text_lengths),
+        camera=noisy.camera,
+        camera_known=noisy.camera_known,
+    )
+    return _Half(packed=noisy, cond=cond, context=context)
+
+
+def _call(network: Callable, half: _Half, whole: Packed, x: Tensor, time: Tensor, cache: bool) -> Tensor:
+    if cache:
+        times, index = torch.unique(time, return_inverse=True)
+        p = half.packed
+        return network(x, p.position, times, index, p.segments, half.cond, context=half.context)
+    noisy = whole.noisy
+    tokens = whole.tokens.masked_scatter(noisy[:, None], x)
+    everyone = torch.zeros_like(whole.time).masked_scatter(noisy, time)
+    times, index = torch.unique(everyone, return_inverse=True)
+    return network(tokens, whole.position, times, index, whole.segments, half.cond)[noisy]
+
+
+def _double(packed: Packed) -> Packed:
+    def again(x: Tensor | None) -> Tensor | None:
+        return None if x is None else torch.cat((x, x))
+
+    segments: Segments = twice(packed.segments, len(packed.tokens), packed.samples)
+    return Packed(
+        tokens=torch.cat((packed.tokens, packed.tokens)),
+        position=torch.cat((packed.position, packed.position)),
+        time=torch.cat((packed.time, packed.time)),
+        segments=segments,
+        camera=again(packed.camera),
+        camera_known=again(packed.camera_known),
+    )
+
+
+def _with_empty(text: Cond) -> Cond:
+    return Cond(text=text.text, text_lengths=text.text_lengths + (0,) * len(text.text_lengths))
+
+
+def _rescaled(
+    guided: Float[Tensor, "n c"], v: Float[Tensor, "n c"], owner: Float[Tensor, " n"] | Tensor, share: float
+) -> Float[Tensor, "n c"]:
+    """Bring each sample's guided velocity back to the standard deviation of its conditional one, by `share`."""
+    count = torch.bincount(owner)
+    size = [torch.zeros(len(count), device=v.device).index_add(0, owner, y.square().mean(-1)) / count for y in (v, guided)]
+    factor = (size[0] / size[1]).sqrt()[owner][:, None]
+    return guided * (share * factor + 1 - share)

@@ -1,0 +1,170 @@
+"""Plans -> one packed sequence of patches, and back. Training and sampling cut their patches here, with the same lines.
+
+A patch is known, and becomes context, where every latent in it starts at time 0. All others are noisy, each at the
+largest start time inside it.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from einops import rearrange, reduce
+from jaxtyping import Float
+from torch import Tensor
+
+from worldpatch.types import Camera, Kind, LatentSpec, Packed, Plan, Segment, Segments
+
+Patch = tuple[int, int, int]
+PATCHES = "c (t pt) (h ph) (w pw) -> (t h w) (c pt ph pw)"
+
+
+def patchify(latent: Float[Tensor, "c t h w"], patch: Patch) -> Float[Tensor, "n d"]:
+    """Latents -> tokens, in order of time, height, width. Raises ValueError where the patch does not divide the grid."""
+    pt, ph, pw = patch
+    if any(side % p for side, p in zip(latent.shape[1:], patch, strict=True)):
+        raise ValueError(f"latent grid {tuple(latent.shape[1:])} is no multiple of the patch {patch}")
+    return rearrange(latent, PATCHES, pt=pt, ph=ph, pw=pw)
+
+
+def unpatchify(tokens: Float[Tensor, "n d"], grid: tuple[int, int, int], patch: Patch) -> Float[Tensor, "c t h w"]:
+    """Inverse of `patchify`; `grid` counts patches."""
+    (t, h, w), (pt, ph, pw) = grid, patch
+    return rearrange(tokens, f"(t h w) (c pt ph pw) -> {PATCHES.split(' -> ')[0]}", t=t, h=h, w=w, pt=pt, ph=ph, pw=pw)
+
+
+def seconds(kind: Kind, t: int, stride: int, rate: float) -> Float[Tensor, " t"]:
+    """Middle of each latent frame in seconds. A clip's first latent is its single first frame; later ones span `stride`."""
+    index = torch.arange(t, dtype=torch.float32)
+    if kind == "continuation":
+        return (index * stride + (stride - 1) / 2) / rate
+    return torch.where(index == 0, torch.zeros(()), index * stride - (stride - 1) / 2) / rate
+
+
+def positions(plan: Plan, patch: Patch, spec: LatentSpec) -> Float[Tensor, "n 3"]:
+    """Centres of the patches: seconds, latent pixels below and right of the frame's centre."""
+    t, h, w = plan.grid
+    time = seconds(plan.kind, t, spec.stride_t, plan.rate).unflatten(0, (-1, patch[0])).mean(1)
+    down = (torch.arange(h) + 0.5 - h / 2).unflatten(0, (-1, patch[1])).mean(1)
+    right = (torch.arange(w) + 0.5 - w / 2).unflatten(0, (-1, patch[2])).mean(1)
+    return torch.stack(torch.meshgrid(time, down, right, indexing="ij"), -1).flatten(0, 2)
+
+
+def rays(camera: Camera, position: Float[Tensor, "n 3"], rate: float, stride_s: int) -> Float[Tensor, "n 6"]:
+    """Pluecker coordinates (direction, moment) of each patch's central ray, in the axes of the clip's first camera.
+
+    As in light field networks (Sitzmann et al. 2021) and CameraCtrl (He et al. 2024).
+    """
+    intrinsics = torch.as_tensor(np.asarray(camera.intrinsics), dtype=torch.float32)
+    pose = torch.as_tensor(np.asarray(camera.pose), dtype=torch.float32)
+    pose = torch.linalg.inv(pose[:1]) @ pose
+    frame = (position[:, 0] * rate).round().long().clamp(0, len(pose) - 1)
+    fx, fy, cx, cy = intrinsics[frame].unbind(-1)
+    # `position` counts latent pixels from the centre; the principal point is given in pixels from the corner.
+    centre = intrinsics[0, 2:]
+    x = (position[:, 2] * stride_s + centre[0] - cx) / fx
+    y = (position[:, 1] * stride_s + centre[1] - cy) / fy
+    direction = torch.nn.functional.normalize(torch.stack((x, y, torch.ones_like(x)), -1), dim=-1)
+    direction = (pose[frame, :3, :3] @ direction[..., None])[..., 0]
+    return torch.cat((direction, torch.linalg.cross(pose[frame, :3, 3], direction)), -1)
+
+
+def pack(plans: Sequence[Plan], patch: Patch, spec: LatentSpec) -> Packed:
+    """One packed sequence: for each plan its references, its known patches and its noisy patches, holding clean content.
+
+    Noise is added by `noise.noised`; where a plan knows nothing the content is zero.
+    """
+    tokens, position, time, camera, known, segments = [], [], [], [], [], []
+    at = 0
+
+    def add(sample: int, rule, grid, plan: Plan, kind: Kind, content: Tensor, place: Tensor, t: Tensor) -> None:
+        nonlocal at
+        tokens.append(content)
+        position.append(place)
+        time.append(t)
+        has = plan.camera is not None
+        camera.append(rays(plan.camera, place, plan.rate, spec.stride_s) if has else torch.zeros(len(place), 6))
+        known.append(torch.full((len(place), 1), float(has)))
+        segments.append(
+            Segment(sample=sample, start=at, stop=at + len(place), grid=grid, rate=plan.rate, kind=kind, rule=rule)
+        )
+        at += len(place)
+
+    for i, plan in enumerate(plans):
+        grid = tuple(side // p for side, p in zip(plan.grid, patch, strict=True))
+        image = Plan(start=torch.zeros(1, *plan.grid[1:]), rate=plan.rate, kind="image")
+        for reference in plan.references:
+            content = patchify(reference.latent[:, None], patch)
+            place = positions(image, patch, spec)
+            if reference.time is not None:
+                place[:, 0] = reference.time
+            add(i, "context", (1, *grid[1:]), plan, "image", content, place, torch.zeros(len(place)))
+        start = _patch_start(plan, patch)
+        content = torch.zeros(spec.channels, *plan.grid) if plan.known is None else plan.known
+        content, place = patchify(content, patch), positions(plan, patch, spec)
+        for rule, chosen in (("context", start == 0), ("noisy", start > 0)):
+            if chosen.any():
+                add(i, rule, grid, plan, plan.kind, content[chosen], place[chosen], start[chosen])
+    return Packed(
+        tokens=torch.cat(tokens),
+        position=torch.cat(position),
+        time=torch.cat(time),
+        segments=tuple(segments),
+        camera=torch.cat(camera),
+        camera_known=torch.cat(known),
+    )
+
+
+def unpack(
+    packed: Packed, tokens: Float[Tensor, "n d"], plans: Sequence[Plan], patch: Patch
+) -> list[Float[Tensor, "c t h w"]]:
+    """Tokens of a packed sequence -> each plan's whole latent grid, known patches in their places."""
+    latents = []
+    for i, plan in enumerate(plans):
+        t, h, w = (side // p for side, p in zip(plan.grid, patch, strict=True))
+        start = _patch_start(plan, patch)
+        whole = tokens.new_zeros(t * h * w, tokens.shape[1])
+        for s in [s for s in packed.segments if s.sample == i][len(plan.references) :]:
+            whole[(start == 0) if s.rule == "context" else (start > 0)] = tokens[s.start : s.stop]
+        latents.append(unpatchify(whole, (t, h, w), patch))
+    return latents
+
+
+def _patch_start(plan: Plan, patch: Patch) -> Float[Tensor, " n"]:
+    """Start time of each patch: the largest in it, so that a patch is known only where all of it is."""
+    return reduce(plan.start, "(t pt) (h ph) (w pw) -> (t h w)", "max", pt=patch[0], ph=patch[1], pw=patch[2])
+
+
+def noisy_only(packed: Packed) -> Packed:
+    """The noisy patches alone, renumbered: what a backbone reads once the context is cached."""
+    keep, segments, at = packed.noisy, [], 0
+    for s in packed.segments:
+        if s.rule == "noisy":
+            segments.append(
+                Segment(sample=s.sample, start=at, stop=at + s.length, grid=s.grid, rate=s.rate, kind=s.kind)
+            )
+            at += s.length
+    return Packed(
+        tokens=packed.tokens[keep],
+        position=packed.position[keep],
+        time=packed.time[keep],
+        segments=tuple(segments),
+        camera=None if packed.camera is None else packed.camera[keep],
+        camera_known=None if packed.camera_known is None else packed.camera_known[keep],
+    )
+
+
+def twice(segments: Segments, tokens: int, samples: int) -> Segments:
+    """Segments of a sequence followed by itself: the conditional and the unconditional half of guidance."""
+    again = tuple(
+        Segment(
+            sample=s.sample + samples,
+            start=s.start + tokens,
+            stop=s.stop + tokens,
+            grid=s.grid,
+            rate=s.rate,
+            kind=s.kind,
+            rule=s.rule,
+        )
+        for s in segments
+    )
+    return segments + again

@@ -1,0 +1,63 @@
+"""Solving a plan: pack it, draw its noise, run a sampler over it, and unpack the latents."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from worldpatch.flow.guidance import Guidance, velocity
+from worldpatch.flow.noise import noised, schedule, shift_of
+from worldpatch.flow.pack import Patch, pack, unpack
+from worldpatch.flow.samplers import SAMPLERS, Progress, ignore
+from worldpatch.types import Cond, LatentSpec, Packed, Plan
+
+
+def draw_noise(plans: Sequence[Plan], packed: Packed, seeds: Sequence[tuple[int, int]]) -> Float[Tensor, "n c"]:
+    """Noise for every patch, fixed by each plan's (seed, variant) alone, so that company in the batch changes nothing."""
+    noise = torch.zeros_like(packed.tokens)
+    generators = [torch.Generator().manual_seed(seed * 1_000_003 + variant) for seed, variant in seeds]
+    assert len(generators) == len(plans)
+    for s in packed.segments:
+        if s.rule == "noisy":
+            drawn = torch.randn(s.length, packed.tokens.shape[1], generator=generators[s.sample])
+            noise[s.start : s.stop] = drawn.to(noise.device)
+    return noise
+
+
+def solve(
+    network: Callable,
+    plans: Sequence[Plan],
+    text: Cond,
+    seeds: Sequence[tuple[int, int]],
+    *,
+    spec: LatentSpec,
+    patch: Patch,
+    steps: int = 25,
+    guidance: Guidance | None = None,
+    sampler: str = "euler",
+    cache: bool = True,
+    progress: Progress = ignore,
+    device: torch.device | str = "cpu",
+) -> list[Float[Tensor, "c t h w"]]:
+    """The latents of all plans, drawn in one packed pass.
+
+    Every token follows the same shifted schedule, scaled to its own start time; known patches come back untouched.
+    Raises ValueError on an unknown sampler, listing the known.
+    """
+    if sampler not in SAMPLERS:
+        raise ValueError(f"sampler {sampler!r} is unknown; known: {', '.join(SAMPLERS)}")
+    packed = to_device(pack(plans, patch, spec), device)
+    noisy = packed.noisy
+    x, _ = noised(packed.tokens, draw_noise(plans, packed, seeds), packed.time)
+    count = max(sum(s.length for s in packed.segments if s.sample == i and s.rule == "noisy") for i in range(len(plans)))
+    times = schedule(steps, shift_of(count)).to(device)[:, None] * packed.time[noisy]
+    model = velocity(network, packed, text, guidance or Guidance(), cache)
+    x = SAMPLERS[sampler](model, x[noisy], times, progress)
+    return unpack(packed, packed.tokens.masked_scatter(noisy[:, None], x), plans, patch)
+
+
+def to_device(packed: Packed, device: torch.device | str) -> Packed:
+    """The packed sequence with its tensors on `device`."""
+    fields = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in vars(packed).items()}
+    return Packed(**fields)

@@ -1,0 +1,138 @@
+"""Request -> Plan -> sampled latents -> frames. An ability is a file in `ops/`; every request goes through `run`.
+
+    pipeline = load(find("tabletop"))
+    result = run(Request(ability="text_to_video", params={"prompt": "a red ball falls"}), pipeline)
+"""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+
+from worldpatch import config
+from worldpatch.config import UserError
+from worldpatch.flow.guidance import Guidance
+from worldpatch.flow.samplers import SAMPLERS
+from worldpatch.generate.models import find as find
+from worldpatch.generate.pipeline import Pipeline, Progress
+from worldpatch.generate.pipeline import load as load
+from worldpatch.types import Plan, Request, Result
+
+TOKENS = 8192  # patches sampled in one packed pass: a few hundred MB for a network of 10M parameters
+MOST_VARIANTS, MOST_STEPS, HIGHEST_SEED = 64, 1000, 2**40
+
+
+def run(request: Request, pipeline: Pipeline, progress: Progress | None = None) -> Result:
+    """The frames a request asks for, all its variants drawn in one packed pass.
+
+    Raises UserError on an unknown ability, parameter or sampler, and on values that the ability refuses. The same
+    request gives the same bits on the same machine with the same number of threads.
+    """
+    return next(run_many([request], pipeline, progress))
+
+
+def run_many(
+    requests: Sequence[Request], pipeline: Pipeline, progress: Progress | None = None, tokens: int = TOKENS
+) -> Iterator[Result]:
+    """Results in order, requests that sample alike sharing packed passes of about `tokens` patches.
+
+    In company a request's latents are equal to those it gets alone to 1e-4: products of matrices depend on their size.
+    """
+    jobs = iter([_plan(request, pipeline) for request in requests])
+    group = list(islice(jobs, 1))
+    while group:
+        ahead = next(jobs, None)
+        if ahead is not None and ahead.fits(group, tokens):
+            group.append(ahead)
+            continue
+        yield from _solve(group, pipeline, progress)
+        group = [] if ahead is None else [ahead]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """A request with its plan, the number of patches of all its variants, and the seconds spent on planning."""
+
+    request: Request
+    plan: Plan
+    tokens: int
+    seconds: float
+
+    def fits(self, group: Sequence["_Job"], tokens: int) -> bool:
+        """Whether this job can be sampled in one pass with a group."""
+        alike = _sampling(self.request) == _sampling(group[0].request)
+        return alike and self.tokens + sum(job.tokens for job in group) <= tokens
+
+
+def _sampling(request: Request) -> tuple[int, float, str]:
+    return request.steps, request.guidance, request.sampler
+
+
+def _plan(request: Request, pipeline: Pipeline) -> _Job:
+    begun = time.perf_counter()
+    _check(request)
+    ability = config.resolve("generate/ops", request.ability)
+    plan = ability.plan(_params(ability.Params, request), pipeline)
+    tokens = request.variants * plan.start.numel() // math.prod(pipeline.patch)
+    return _Job(request=request, plan=plan, tokens=tokens, seconds=time.perf_counter() - begun)
+
+
+def _solve(jobs: Sequence[_Job], pipeline: Pipeline, progress: Progress | None) -> Iterator[Result]:
+    """One packed pass for all variants of all jobs."""
+    plans = [job.plan for job in jobs for _ in range(job.request.variants)]
+    seeds = [(job.request.seed, variant) for job in jobs for variant in range(job.request.variants)]
+    steps, scale, sampler = _sampling(jobs[0].request)
+    begun = time.perf_counter()
+    latents = pipeline.latents(
+        plans, seeds, steps=steps, guidance=Guidance(scale=scale), sampler=sampler, progress=progress
+    )
+    denoised = time.perf_counter()
+    frames = pipeline.decode(plans, latents, progress)
+    decoded = time.perf_counter()
+    taken_latents, taken_frames = iter(latents), iter(frames)
+    for job in jobs:
+        count = job.request.variants
+        yield Result(
+            frames=torch.stack(list(islice(taken_frames, count))),
+            rate=job.plan.rate,
+            latents=torch.stack(list(islice(taken_latents, count))),
+            request=job.request,
+            seconds={"plan": job.seconds, "denoise": denoised - begun, "decode": decoded - denoised},
+        )
+
+
+def _check(request: Request) -> None:
+    """Raises UserError where a request cannot be sampled, whatever its ability."""
+    ranges = {"variants": (1, MOST_VARIANTS), "steps": (1, MOST_STEPS), "seed": (0, HIGHEST_SEED)}
+    for name, (least, most) in ranges.items():
+        value = getattr(request, name)
+        if not least <= value <= most:
+            raise UserError(f"{name} {value} is outside {least} to {most}; choose a number in between")
+    if not 0 <= request.guidance <= 100:  # no number fails as well
+        raise UserError(f"guidance {request.guidance} is outside 0 to 100; 1 means none, 4 is usual")
+    if request.sampler not in SAMPLERS:
+        raise UserError(f"sampler {request.sampler!r} is unknown; known: {', '.join(SAMPLERS)}")
+
+
+def _params(model: type, request: Request):
+    """The ability's validated parameters; the first thing wrong becomes one line."""
+    from pydantic import ValidationError  # not at the top: training samples too, on hosts that have torch alone
+
+    try:
+        return model(**request.params)
+    except ValidationError as error:
+        raise UserError(_explain(error.errors()[0], model, request.ability)) from error
+
+
+def _explain(error, model, ability: str) -> str:
+    """One of pydantic's errors as value, rule and remedy."""
+    name = ".".join(map(str, error["loc"]))
+    if error["type"] == "extra_forbidden":
+        return f"unknown parameter {name!r} of {ability}; known: {', '.join(model.model_fields)}"
+    if error["type"] == "value_error":  # one of our own checks
+        return str(error["ctx"]["error"])
+    rule = error["msg"][0].lower() + error["msg"][1:]
+    return f"{name} {error['input']!r}: {rule} ({model.model_fields[name].description})"

@@ -1,0 +1,73 @@
+"""Results to files that know how they were made, and back to the request."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from worldpatch import __version__, config
+from worldpatch.config import UserError
+from worldpatch.generate.models import fingerprint
+from worldpatch.types import Request, Result
+from worldpatch.video import sheet, write
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """All that determines the frames: the request, the model's fingerprint, the version of the code, and the threads
+    (sums taken in another order differ in the last bit)."""
+
+    request: Request
+    fingerprint: str
+    version: str
+    threads: int
+
+
+def recipe(request: Request, folder: Path) -> Recipe:
+    """The recipe of a request to the model in `folder`, as run here and now."""
+    return Recipe(
+        request=request, fingerprint=fingerprint(folder), version=__version__, threads=torch.get_num_threads()
+    )
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The recipe inside a file that `save` wrote. Raises UserError where there is none."""
+    values = write.read_metadata(path)
+    if not isinstance(values, dict) or "request" not in values:
+        raise UserError(f"{path} holds no recipe: give a file made by `worldpatch generate`, or a prompt")
+    return config.build(Recipe, values)
+
+
+def outputs(path: Path, variants: int) -> list[Path]:
+    """The files that `variants` variants go to: `path` itself, or `out-1.mp4`, `out-2.mp4`, ..."""
+    if variants == 1:
+        return [path]
+    return [path.with_stem(f"{path.stem}-{i + 1}") for i in range(variants)]
+
+
+def sheet_of(path: Path) -> Path:
+    """Where the variants of `path` are shown side by side."""
+    return path.with_name(f"{path.stem}-sheet.png")
+
+
+def check(path: Path, variants: int) -> None:
+    """Raises UserError if `save` would be refused; makes the folder. Worth asking before the work."""
+    for file in outputs(path, variants):
+        write.check(file)
+    if variants > 1:
+        write.check(sheet_of(path))
+
+
+def save(result: Result, path: Path, recipe: Recipe) -> list[Path]:
+    """Write every variant with its recipe inside, and for several a sheet; returns the paths. Each appears whole."""
+    clips = [frames.numpy() for frames in result.frames.cpu()]
+    files = outputs(path, len(clips))
+    metadata: dict[str, Any] = dataclasses.asdict(recipe)
+    for file, frames in zip(files, clips, strict=True):
+        write.write(file, frames, result.rate, metadata)
+    if len(clips) > 1:
+        files.append(sheet_of(path))
+        sheet.contact_sheet(clips, [f"variant {i + 1}" for i in range(len(clips))], files[-1])
+    return files

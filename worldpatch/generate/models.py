@@ -1,0 +1,39 @@
+"""Where trained models lie: `checkpoints/<name>` here or beside the package, or any folder."""
+
+import hashlib
+from pathlib import Path
+
+from worldpatch.config import ROOT, UserError
+
+
+def homes() -> list[Path]:
+    """Folders that hold models, the nearest first."""
+    return list(dict.fromkeys(p.resolve() for p in (Path("checkpoints"), ROOT.parent / "checkpoints")))
+
+
+def shipped() -> dict[str, Path]:
+    """Name -> folder of every model that can be asked for by name."""
+    found = [p.parent for home in reversed(homes()) for p in sorted(home.glob("*/model.json"))]
+    return {folder.name: folder for folder in found}
+
+
+def find(name: str) -> Path:
+    """The folder of a model, by name or path. Raises UserError that lists the known models."""
+    known = shipped()
+    if name in known:
+        return known[name]
+    if (Path(name) / "model.json").exists():
+        return Path(name)
+    listed = ", ".join(known) or "none"
+    if Path(name).is_dir():
+        raise UserError(f"{name} holds no model.json, so it is no trained model; known models: {listed}")
+    raise UserError(f"no model is named {name!r}; known: {listed}; or give the folder of a trained model")
+
+
+def fingerprint(folder: Path) -> str:
+    """Identity of a model's weights: the same 16 characters, the same videos."""
+    digest = hashlib.sha256()
+    for name in ("model.safetensors", "vae.safetensors"):
+        if (folder / name).exists():
+            digest.update((folder / name).read_bytes())
+    return digest.hexdigest()[:16]

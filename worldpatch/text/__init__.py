@@ -1,0 +1,1 @@
+"""Captions -> conditioning tokens. One file per encoder; each has `Config`, `Encoder(config, ...)` and `encode`."""

@@ -1,0 +1,105 @@
+"""Optimisers, the learning-rate schedule, adaptive clipping and the moving average of the weights."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optim:
+    """How weights move.
+
+    Warm-up, then constant, then linear decay over the last `decay` of all steps (WSD, Hu et al. 2024): the constant
+    part does not depend on the total, so a run can be lengthened. `name` "adamw", or "muon" for the matrices inside
+    blocks (Jordan et al. 2024) with AdamW for the rest.
+    """
+
+    name: str = "adamw"
+    rate: float = 1e-3
+    warmup: int = 200
+    decay: float = 0.2
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.95)
+    muon_rate: float = 1e-3  # on AdamW's scale of updates (Liu et al. 2025, "Muon is scalable")
+    ema: float = 0.999
+
+
+def make_optimisers(model: nn.Module, optim: Optim) -> list[torch.optim.Optimizer]:
+    """AdamW, or Muon on the matrices of blocks and AdamW on all else; weight decay on matrices only."""
+    named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    if optim.name not in ("adamw", "muon"):
+        raise ValueError(f"optimiser {optim.name!r} is unknown; known: adamw, muon")
+    muon = [p for n, p in named if optim.name == "muon" and p.ndim == 2 and (".blocks." in n or ".layers." in n)]
+    chosen = {id(p) for p in muon}
+    rest = [p for _, p in named if id(p) not in chosen]
+    groups = [
+        {"params": [p for p in rest if p.ndim >= 2], "weight_decay": optim.weight_decay},
+        {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    made: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=optim.rate, betas=optim.betas)]
+    if muon:
+        made.append(
+            torch.optim.Muon(
+                muon, lr=optim.muon_rate, weight_decay=optim.weight_decay, adjust_lr_fn="match_rms_adamw"
+            )
+        )
+    for optimiser in made:
+        for group in optimiser.param_groups:
+            group["peak"] = group["lr"]
+    return made
+
+
+def schedule(step: int, steps: int, optim: Optim) -> float:
+    """Share of the peak learning rate at a step."""
+    left = (steps - step) / max(1.0, optim.decay * steps)
+    return min(1.0, (step + 1) / max(1, optim.warmup), max(left, 0.0))
+
+
+class Clipper:
+    """Clips gradients at the running mean of their norm plus three deviations (Open-Sora-Plan 1.5, report).
+
+    A fixed limit is either idle or always on as training goes; this one takes only the spikes.
+    """
+
+    def __init__(self, memory: float = 0.98):
+        self.memory, self.mean, self.square, self.seen = memory, 0.0, 0.0, 0
+
+    def __call__(self, parameters: list[nn.Parameter]) -> tuple[float, float]:
+        """Clip in place; returns (norm before, limit). A norm that is no number zeroes the step."""
+        grads = [p.grad for p in parameters if p.grad is not None]
+        norm = float(torch.nn.utils.get_total_norm(grads))
+        limit = self.limit()
+        if not math.isfinite(norm):
+            for g in grads:
+                g.zero_()
+            return norm, limit
+        if norm > limit:
+            torch.nn.utils.clip_grads_with_norm_(parameters, limit, torch.tensor(norm))
+        kept, m = min(norm, limit), min(self.memory, self.seen / (self.seen + 1))
+        self.mean, self.square = m * self.mean + (1 - m) * kept, m * self.square + (1 - m) * kept**2
+        self.seen += 1
+        return norm, limit
+
+    def limit(self) -> float:
+        if self.seen < 20:
+            return math.inf
+        return self.mean + 3 * math.sqrt(max(self.square - self.mean**2, 0.0)) + 1e-12
+
+
+class Average:
+    """Exponential moving average of the weights, shorter at the beginning so that it does not remember noise."""
+
+    def __init__(self, model: nn.Module, decay: float):
+        self.decay = decay
+        self.weights: dict[str, Tensor] = {n: p.detach().clone() for n, p in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for name, value in model.state_dict().items():
+            if value.is_floating_point():
+                self.weights[name].lerp_(value, 1 - decay)
+            else:
+                self.weights[name].copy_(value)

@@ -1,0 +1,213 @@
+"""The text encoder and the packed transformer, trained together by flow matching on encoded clips."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+
+from worldpatch import config
+from worldpatch.data.loader import Item, LatentSet
+from worldpatch.flow import noise
+from worldpatch.flow.loss import flow_matching_loss, loss_per_bin
+from worldpatch.flow.pack import pack
+from worldpatch.flow.plan import to_device
+from worldpatch.types import Cond, LatentSpec, Packed, Plan
+
+BINS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """`data` and `validation` are folders of encoded clips; `budget` is patch tokens per step.
+
+    Shares: `drop_text` of the samples lose their caption, `keep_camera` see the camera's rays, `images` are one
+    keyframe, `continuations` are crops of the latent stream that begin in its middle.
+    """
+
+    data: str
+    validation: str
+    vae: str
+    backbone: str = "packed"
+    model: dict[str, Any] = field(default_factory=dict)
+    text: dict[str, Any] = field(default_factory=dict)
+    budget: int = 5376
+    drop_text: float = 0.1
+    keep_camera: float = 0.3
+    images: float = 0.08
+    continuations: float = 0.08
+    start_from: str = ""  # an exported model whose weights and tokenizer to begin with
+    validation_clips: int = 96
+    sheet_level: int = 1  # of the fixed prompts; 0: no sheets
+
+
+class Network(nn.Module):
+    """What is trained and shipped together."""
+
+    def __init__(self, text: nn.Module, dit: nn.Module):
+        super().__init__()
+        self.text, self.dit = text, dit
+
+
+class Task:
+    def __init__(self, options: Config, seed: int, device: str):
+        self.options, self.seed, self.device = options, seed, device
+        self.data = LatentSet(Path(options.data), seed)
+        self.validation = LatentSet(Path(options.validation), 0).items[: options.validation_clips]
+        self.spec = _spec(Path(options.vae))
+        backbone = config.resolve("dit", options.backbone)
+        text = config.resolve("text", "bytepair")
+        tokenizer, text_config = self._tokenizer(text)
+        dit_config = config.build(backbone.Config, {"text_width": text_config.width, **options.model}, "model.")
+        self.patch = dit_config.patch
+        self.model = Network(text.Encoder(text_config, tokenizer), backbone.Model(dit_config))
+        if options.start_from:
+            from worldpatch.train.checkpoint import read
+
+            weights = read(Path(options.start_from) / "model.safetensors")
+            self.model.load_state_dict({k: v.float() for k, v in weights.items()})
+
+    def _tokenizer(self, text: Any) -> tuple[Any, Any]:
+        if self.options.start_from:
+            folder = Path(self.options.start_from)
+            values = json.loads((folder / "model.json").read_text())["text"]
+            tokenizer = text.Encoder.load_tokenizer(folder / "tokenizer.json")
+        else:
+            values = self.options.text
+            wished = config.build(text.Config, values, "text.").vocabulary
+            tokenizer = text.train_tokenizer((c for i in self.data.items for c in i.captions.values()), wished)
+            values = {**values, "vocabulary": tokenizer.get_vocab_size()}
+        return tokenizer, config.build(text.Config, values, "text.")
+
+    # ------------------------------------------------------------------------------------------------------- batches
+
+    def batch(self, step: int) -> tuple[Packed, Tensor, list[str]]:
+        """(packed clean content with its times, noise, captions) of a step."""
+        generator = Generator().manual_seed(hash_seed(self.seed, step))
+        items = self.data.batch(step, self.options.budget, self.patch)
+        plans = [self._plan(item, generator) for item in items]
+        packed = pack(plans, self.patch, self.spec)
+        return packed, torch.randn(packed.tokens.shape, generator=generator), [p.prompt for p in plans]
+
+    def _plan(self, item: Item, generator: Generator) -> Plan:
+        def chance(share: float) -> bool:
+            return bool(torch.rand((), generator=generator) < share)
+
+        styles = sorted(item.captions)
+        style = styles[int(torch.randint(len(styles), (), generator=generator))]
+        prompt = "" if chance(self.options.drop_text) else item.captions[style]
+        camera = item.camera if chance(self.options.keep_camera) else None
+        latent, kind, keyframes = item.latent.float(), "clip", item.keyframes
+        if item.keyframes and chance(self.options.images):
+            pick = int(torch.randint(len(item.keyframes), (), generator=generator))
+            latent, kind, keyframes, camera = item.keyframes[pick].latent.float()[:, None], "image", (), None
+        elif latent.shape[1] > 3 and chance(self.options.continuations):
+            first = int(torch.randint(1, latent.shape[1] - 1, (), generator=generator))
+            # The crop's own clock starts at zero, where neither the keyframes' times nor the camera's frames do.
+            latent, kind, keyframes, camera = latent[:, first:], "continuation", (), None
+        tokens = int(np.prod([side // p for side, p in zip(latent.shape[1:], self.patch, strict=True)]))
+        return noise.training_plan(
+            latent, generator, rate=item.rate, tokens=tokens, kind=kind, prompt=prompt, camera=camera,
+            keyframes=keyframes, patch=self.patch,
+        )  # fmt: skip
+
+    # ---------------------------------------------------------------------------------------------------------- loss
+
+    def loss(self, model: nn.Module, batch: tuple[Packed, Tensor, list[str]]) -> tuple[Tensor, dict[str, float]]:
+        packed, drawn, captions = batch
+        velocity, target, packed = self._predict(model, packed, drawn, captions)
+        return flow_matching_loss(velocity, target, packed.noisy), {}
+
+    def _predict(self, model: Any, packed: Packed, drawn: Tensor, captions: list[str]) -> tuple[Tensor, Tensor, Packed]:
+        packed = to_device(packed, self.device)
+        text, lengths = model.text.encode(captions)
+        cond = Cond(text=text, text_lengths=lengths, camera=packed.camera, camera_known=packed.camera_known)
+        x, target = noise.noised(packed.tokens, drawn.to(self.device), packed.time)
+        times, index = torch.unique(packed.time, return_inverse=True)
+        return model.dit(x, packed.position, times, index, packed.segments, cond), target, packed
+
+    def size(self, batch: tuple[Packed, Tensor, list[str]]) -> tuple[int, int, int]:
+        packed, _, captions = batch
+        lengths = [len(self.model.text.tokenizer.encode(c.lower()).ids) for c in captions]  # type: ignore[union-attr]
+        flops = 3 * self.model.dit.flops(packed.segments, lengths)  # type: ignore[operator]
+        return len(captions), len(packed.tokens), flops
+
+    # ---------------------------------------------------------------------------------------------------- validation
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Loss per bin of noise time on fixed clips with fixed noise, ten times evenly spread per clip group."""
+        total, count = torch.zeros(BINS), torch.zeros(BINS)
+        generator = Generator().manual_seed(0)
+        for k in range(BINS):
+            # Every clip meets one time per bin over the whole pass; a tenth of them at a time keeps it quick.
+            items = self.validation[k::BINS]
+            plans = [self._fixed(item, (b + 0.5) / BINS) for item in items for b in range(0, BINS)]
+            packed = pack(plans, self.patch, self.spec)
+            drawn = torch.randn(packed.tokens.shape, generator=generator)
+            velocity, target, packed = self._predict(model, packed, drawn, [p.prompt for p in plans])
+            part, number = loss_per_bin(velocity, target, packed.noisy, packed.time, BINS)
+            total, count = total + part.cpu(), count + number.cpu()
+        bins = (total / count).tolist()
+        return {"val/loss": sum(bins) / BINS, **{f"val/t{b}": value for b, value in enumerate(bins)}}
+
+    def _fixed(self, item: Item, time: float) -> Plan:
+        return Plan(
+            start=torch.full(item.latent.shape[1:], time), rate=item.rate, known=item.latent.float(),
+            prompt=item.captions["terse"],
+        )  # fmt: skip
+
+    def sheet(self, model: nn.Module, path: Path) -> dict[str, float]:
+        """Sample the fixed prompts, write their contact sheet, and score it with the pixel detectors."""
+        if not self.options.sheet_level:
+            return {}
+        from worldpatch.evals.suites import prompts
+        from worldpatch.generate.pipeline import Pipeline, load_vae
+        from worldpatch.video.sheet import contact_sheet
+
+        fixed = prompts.fixed32(self.options.sheet_level)
+        _, t, h, w = self.validation[0].latent.shape
+        plans = [Plan(start=torch.ones(t, h, w), rate=self.validation[0].rate, prompt=p.caption) for p in fixed]
+        vae = load_vae(Path(self.options.vae)).to(self.device)
+        pipeline = Pipeline(vae=vae, network=model, spec=self.spec, patch=self.patch, device=self.device)
+        latents = pipeline.latents(plans, [(i, 0) for i in range(len(plans))], steps=20)
+        frames = [f.numpy() for f in pipeline.decode(plans, latents)]
+        contact_sheet(frames, [p.caption for p in fixed], path)
+        return {f"sheet/{k}": v for k, v in prompts.score([[f] for f in frames], fixed).rates().items()}
+
+    def export(self, model: nn.Module, folder: Path, state: dict[str, Any]) -> None:
+        """The model as `generate` reads it: weights in bfloat16, one JSON, the tokenizer, and the words it has seen."""
+        from safetensors.torch import save_file
+
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = {k: v.detach().cpu().to(torch.bfloat16).contiguous() for k, v in model.state_dict().items()}
+        save_file(weights, folder / "model.safetensors")
+        self.model.text.tokenizer.save(str(folder / "tokenizer.json"))  # type: ignore[union-attr]
+        words = sorted({w for i in self.data.items for c in i.captions.values() for w in words_of(c)})
+        grids = [tuple(i.latent.shape[1:]) for i in self.data.items]
+        record = {
+            "backbone": self.options.backbone,
+            "dit": config.dump(self.model.dit.config),  # type: ignore[union-attr]
+            "text": config.dump(self.model.text.config),  # type: ignore[union-attr]
+            "words": words,
+            "captions": sorted({i.captions["terse"] for i in self.data.items})[:4000],
+            "trained_on": {"clips": len(grids), "grids": sorted(set(grids)), "rates": sorted({i.rate for i in self.data.items})},
+            "training": state,
+        }  # fmt: skip
+        (folder / "model.json").write_text(json.dumps(record, indent=1))
+
+
+def words_of(caption: str) -> list[str]:
+    """Lower-case words, without punctuation."""
+    return "".join(c if c.isalnum() or c in "'-" else " " for c in caption.lower()).split()
+
+
+def hash_seed(seed: int, step: int) -> int:
+    """One generator seed per (seed, step), far apart for neighbours."""
+    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _spec(folder: Path) -> LatentSpec:
+    return config.build(LatentSpec, json.loads((folder / "vae.json").read_text())["spec"], "spec.")

@@ -1,0 +1,262 @@
+"""The alphabet of axes and the records that cross borders between rooms.
+
+Axes, everywhere in the project:
+
+    b batch    c channels    t time (frames or latent frames)    h height    w width
+    n tokens   m text tokens d width of a network                u distinct noise times
+    k objects
+
+Convention of noise (rectified flow, Liu et al. 2022, as in SD3, FLUX and Wan):
+
+    x_t = (1 - t) * x_0 + t * noise      velocity v = noise - x_0      t = 0 clean, t = 1 pure noise
+
+Records are frozen and keyword-only: a tuple of five tensors has 120 orders, a record has one.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+
+Kind = Literal["clip", "continuation", "image"]
+"""How a latent grid begins: with the autoencoder's single first frame, in the middle of a stream, or a lone frame."""
+
+
+# ------------------------------------------------------------------------------------------------ frames and their truth
+
+
+@dataclass(frozen=True, kw_only=True)
+class Camera:
+    """A pinhole camera per frame.
+
+    `intrinsics` are (fx, fy, cx, cy) in pixels of the frame. `pose` is camera-to-world in OpenCV axes: x right, y down,
+    z forward, metres.
+    """
+
+    intrinsics: Float[np.ndarray, "t 4"]
+    pose: Float[np.ndarray, "t 4 4"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something that happened: `kind` ("fall", "collide", ...), `time` in seconds, indices of the solids involved."""
+
+    kind: str
+    time: float
+    objects: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    """What a simulator knows about its own clip.
+
+    `objects` holds one plain dict per solid ("shape", "colour", "size", ...). `pose` is position and unit quaternion
+    (w x y z), `velocity` linear then angular, in metres, seconds and world axes. `masks` is 0 for background and k + 1
+    where solid k is seen. `visibility` is the visible share of each solid's silhouette, 0 to 1. `contacts` lists
+    (frame, object, other) with other = -1 for the stage.
+    """
+
+    objects: tuple[dict[str, Any], ...]
+    events: tuple[Event, ...]
+    pose: Float[np.ndarray, "t k 7"]
+    velocity: Float[np.ndarray, "t k 6"]
+    contacts: tuple[tuple[int, int, int], ...] = ()
+    masks: UInt8[np.ndarray, "t h w"] | None = None
+    visibility: Float[np.ndarray, "t k"] | None = None
+    scene: dict[str, Any] = field(default_factory=dict)  # camera move, look, floor, cut frames: everything the captions name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """Frames with all that is known about them. One frame is an image; there is no other image type."""
+
+    frames: UInt8[np.ndarray, "t h w 3"]
+    rate: float  # frames per second
+    captions: dict[str, str] = field(default_factory=dict)  # style ("terse", "dense", "typed") -> caption
+    camera: Camera | None = None
+    truth: Truth | None = None
+    seed: int | None = None
+    source: str = ""
+    licence: str = ""
+
+
+# --------------------------------------------------------------------------------------------------------------- latents
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentSpec:
+    """The geometry and scale of an autoencoder's latents: all that other rooms may know of it.
+
+    Latents leave `encode` already normalised to zero mean and unit variance per channel; `first_*` (the single first
+    frame) and `later_*` (each further group of `stride_t` frames) are the statistics that were divided out.
+    """
+
+    channels: int
+    stride_t: int
+    stride_s: int
+    first_mean: tuple[float, ...]
+    first_std: tuple[float, ...]
+    later_mean: tuple[float, ...]
+    later_std: tuple[float, ...]
+
+    def grid(self, frames: int, height: int, width: int) -> tuple[int, int, int]:
+        """Frames and pixels -> latent grid (t, h, w). Raises ValueError off the grid; `fit` finds the nearest."""
+        if frames < 1 or (frames - 1) % self.stride_t or height % self.stride_s or width % self.stride_s:
+            raise ValueError(
+                f"{frames} frames of {height}x{width} are off the latent grid: frames must be 1 + k*{self.stride_t}, "
+                f"sides multiples of {self.stride_s}"
+            )
+        return 1 + (frames - 1) // self.stride_t, height // self.stride_s, width // self.stride_s
+
+    def frames(self, t: int) -> int:
+        """Latent frames of a clip -> video frames."""
+        return 1 + (t - 1) * self.stride_t
+
+
+# ----------------------------------------------------------------------------------------------- packed network input
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """A span of patch tokens in a packed sequence.
+
+    `rule` "context": known, clean, attends to its sample's context only. `rule` "noisy": attends to everything in its
+    sample. `grid` is the full (t, h, w) grid in patches that the tokens are drawn from (a context segment may hold only
+    part of it); `rate` is video frames per second. `sample` numbers the sample the segment belongs to.
+    """
+
+    sample: int
+    start: int
+    stop: int
+    grid: tuple[int, int, int]
+    rate: float
+    kind: Kind = "clip"
+    rule: Literal["context", "noisy"] = "noisy"
+
+    @property
+    def length(self) -> int:
+        return self.stop - self.start
+
+
+Segments = tuple[Segment, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cond:
+    """Conditions of a packed sequence: appended context tokens (text) and per-token features (camera).
+
+    `text` holds the text tokens of all samples one after another, `text_lengths` how many each sample has (0: dropped,
+    the unconditional sample). `camera` holds Pluecker coordinates of each patch's central ray (direction, moment)
+    relative to the sample's first camera; `camera_known` is 0 where there is none.
+    """
+
+    text: Float[Tensor, "m d"]
+    text_lengths: tuple[int, ...]
+    camera: Float[Tensor, "n 6"] | None = None
+    camera_known: Float[Tensor, "n 1"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packed:
+    """One packed sequence of many samples: what a backbone reads.
+
+    `position` is (seconds, latent pixels down from the centre, latent pixels right of the centre). `time` is each
+    token's noise time. `cond` carries no text until an encoder has filled it.
+    """
+
+    tokens: Float[Tensor, "n c"]
+    position: Float[Tensor, "n 3"]
+    time: Float[Tensor, " n"]
+    segments: Segments
+    camera: Float[Tensor, "n 6"] | None = None
+    camera_known: Float[Tensor, "n 1"] | None = None
+
+    @property
+    def samples(self) -> int:
+        return 1 + max(s.sample for s in self.segments)
+
+    @property
+    def noisy(self) -> Bool[Tensor, " n"]:
+        """Which tokens are predicted: those of noisy segments."""
+        mask = torch.zeros(len(self.tokens), dtype=torch.bool, device=self.tokens.device)
+        for s in self.segments:
+            if s.rule == "noisy":
+                mask[s.start : s.stop] = True
+        return mask
+
+
+# ------------------------------------------------------------------------------------------------------- plan and result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """A one-frame latent appended as context: a keyframe at `time` seconds, or a look or subject where time is None."""
+
+    latent: Float[Tensor, "c h w"]
+    time: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paste:
+    """Pixels that were known from the beginning and replace the decoded ones: mask 1 = take `frames`."""
+
+    frames: Float[Tensor, "c t h w"]
+    mask: Float[Tensor, "1 t h w"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A noise map over patches: which latents are known, how noisy each starts, and what conditions them.
+
+    `start` is the noise time each latent starts from: 0 known and clean (becomes context), 1 pure noise, between: noised
+    from `known`. Every ability of the project is a function that returns one of these; a Plan gains no flags.
+    """
+
+    start: Float[Tensor, "t h w"]
+    rate: float
+    prompt: str = ""
+    kind: Kind = "clip"
+    known: Float[Tensor, "c t h w"] | None = None  # read where start < 1
+    references: tuple[Reference, ...] = ()
+    camera: Camera | None = None
+    paste: Paste | None = None
+
+    @property
+    def grid(self) -> tuple[int, int, int]:
+        t, h, w = self.start.shape
+        return t, h, w
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a user asks for: an ability, its parameters, and how to sample. The same for CLI, Python and HTTP.
+
+    `params` are those of `generate/ops/<ability>.py`. `guidance` 1 means none. `variants` are drawn together in one
+    packed pass; each has its own noise, fixed by (seed, variant) alone.
+    """
+
+    ability: str
+    params: dict[str, Any]
+    model: str = "tabletop"
+    seed: int = 0
+    variants: int = 1
+    steps: int = 25
+    guidance: float = 4.0
+    sampler: str = "euler"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """Frames for each variant in uint8, their rate, the latents they were decoded from, and the request that made them."""
+
+    frames: UInt8[Tensor, "b t h w 3"]
+    rate: float
+    latents: Float[Tensor, "b c t h w"]
+    request: Request
+    seconds: dict[str, float] = field(default_factory=dict)  # wall time per phase
+
+
+Index = Int[Tensor, " n"]

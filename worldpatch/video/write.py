@@ -1,0 +1,167 @@
+"""Frames to files that play everywhere, with the recipe that made them inside.
+
+The suffix decides: `.mp4` is H.264 in yuv420p with its index first (it starts to play while it loads), `.gif` loops,
+`.webp` is a picture or a looping animation, `.png` a lossless picture, or for a clip a strip of its frames. The same
+frames give the same bytes. A file appears whole or not at all.
+"""
+
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+from jaxtyping import UInt8
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from worldpatch.config import UserError
+from worldpatch.video._atomic import atomic, check_folder
+from worldpatch.video.read import existing, open_still, open_video
+from worldpatch.video.sheet import filmstrip
+
+Frames = UInt8[np.ndarray, "t h w 3"]
+
+KEY = "worldpatch"  # the recipe is stored as the JSON object {"worldpatch": recipe}
+EXIF_DESCRIPTION = 0x010E
+QUALITY = {"crf": "16", "preset": "medium"}
+STRIP = 8  # frames shown in the PNG of a clip
+
+
+def write(
+    path: str | Path, frames: Frames | Iterable[Frames], rate: float, metadata: dict[str, Any] | None = None
+) -> None:
+    """Frames, or an iterator of chunks of them (for any length at constant memory in MP4), to `path`.
+
+    `rate` is in frames per second; `metadata` must be JSON. H.264 needs even sides: an odd one grows by one repeated
+    pixel. Raises UserError for an unknown suffix, a rate that is not positive, or a place that cannot be written to;
+    nothing half-written is left behind then, nor after Ctrl-C.
+    """
+    path = Path(path)
+    check(path)
+    if not 0 < rate < float("inf"):
+        raise UserError(f"a rate of {rate} frames per second cannot be written; give a positive number")
+    chunks = iter([frames] if isinstance(frames, np.ndarray) else frames)
+    with atomic(path) as temporary:
+        try:
+            WRITERS[path.suffix.lower()](temporary, _checked(chunks), rate, _to_text(metadata))
+        except FFmpegError as error:
+            raise OSError(error.errno, error.strerror) from error
+
+
+def check(path: str | Path) -> None:
+    """Raises UserError if `write(path, ...)` would be refused: worth asking before minutes of sampling."""
+    path = Path(path)
+    if path.suffix.lower() not in WRITERS:
+        raise UserError(f"cannot write {path}: unknown suffix {path.suffix!r}; use one of {', '.join(WRITERS)}")
+    try:
+        check_folder(path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}; choose another place") from error
+
+
+def read_metadata(path: str | Path) -> dict[str, Any] | None:
+    """The recipe that `write` put into an MP4, GIF, PNG or WebP file; None where there is none."""
+    path = existing(path)
+    image = open_still(path)
+    if image is None:
+        with open_video(path) as container:
+            text = container.metadata.get("comment")
+    else:
+        with image:
+            text = _text_in(image)
+    try:
+        return json.loads(text or "null")[KEY]
+    except (ValueError, TypeError, KeyError):  # somebody else's comment
+        return None
+
+
+def _text_in(image: Image.Image) -> str | None:
+    if image.format == "GIF":
+        return image.info.get("comment", b"").decode("utf-8", "replace")
+    return image.info.get(KEY) if image.format == "PNG" else image.getexif().get(EXIF_DESCRIPTION)
+
+
+def _to_text(metadata: dict[str, Any] | None) -> str | None:
+    return None if metadata is None else json.dumps({KEY: metadata}, sort_keys=True)
+
+
+def _checked(chunks: Iterator[Frames]) -> Iterator[Frames]:
+    size = None
+    for chunk in chunks:
+        assert chunk.dtype == np.uint8 and chunk.ndim == 4 and chunk.shape[-1] == 3, (chunk.dtype, chunk.shape)
+        size = size or chunk.shape[1:3]
+        assert chunk.shape[1:3] == size, f"chunks of {chunk.shape[1:3]} and {size} in one file"
+        yield chunk
+    assert size, "no frames to write"
+
+
+# -------------------------------------------------------------------------------------------------------- the formats
+
+
+def _mp4(path: Path, chunks: Iterator[Frames], rate: float, text: str | None) -> None:
+    """H.264 by x264 with one thread, which makes it repeatable; BT.709 throughout, and said so in the file."""
+    first = next(chunks)
+    height, width = first.shape[1:3]
+    options = {"movflags": "faststart", "fflags": "bitexact"}
+    with av.open(str(path), "w", format="mp4", options=options) as container:
+        if text is not None:
+            container.metadata["comment"] = text
+        stream = container.add_stream("libx264", rate=Fraction(rate).limit_denominator(1001), options=QUALITY)
+        stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
+        context = stream.codec_context
+        context.thread_count = 1
+        context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
+        context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+        for chunk in itertools.chain([first], chunks):
+            even = np.pad(chunk, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+            for pixels in even:
+                frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+                container.mux(stream.encode(frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)))
+        container.mux(stream.encode(None))
+
+
+def _gif(path: Path, chunks: Iterator[Frames], rate: float, text: str | None) -> None:
+    """One palette for the whole clip, so that still parts do not flicker; times are rounded to GIF's 10 ms."""
+    frames = np.concatenate(list(chunks))
+    samples = frames[np.unique(np.linspace(0, len(frames) - 1, 16).astype(int))]
+    palette = Image.fromarray(np.concatenate(list(samples))).quantize(256)
+    pictures = [Image.fromarray(f).quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for f in frames]
+    ends = np.round(np.arange(1, len(frames) + 1) * 100 / rate).astype(int)
+    durations = np.maximum(np.diff(ends, prepend=0), 1) * 10
+    comment = {} if text is None else {"comment": text.encode()}
+    loop = {"duration": durations.tolist(), "loop": 0} if len(frames) > 1 else {}
+    pictures[0].save(path, "GIF", save_all=True, append_images=pictures[1:], **loop, **comment)
+
+
+def _webp(path: Path, chunks: Iterator[Frames], rate: float, text: str | None) -> None:
+    frames = np.concatenate(list(chunks))
+    pictures = [Image.fromarray(frame) for frame in frames]
+    exif = Image.Exif()
+    if text is not None:
+        exif[EXIF_DESCRIPTION] = text
+    ends = np.round(np.arange(1, len(frames) + 1) * 1000 / rate).astype(int)
+    durations = np.maximum(np.diff(ends, prepend=0), 1)
+    loop = {"save_all": True, "append_images": pictures[1:], "duration": durations.tolist(), "loop": 0}
+    pictures[0].save(path, "WEBP", quality=95, exif=exif, **(loop if len(frames) > 1 else {}))
+
+
+def _png(path: Path, chunks: Iterator[Frames], rate: float, text: str | None) -> None:
+    frames = np.concatenate(list(chunks))
+    info = PngInfo()
+    if text is not None:
+        info.add_text(KEY, text)
+    Image.fromarray(filmstrip(frames, STRIP)).save(path, "PNG", pnginfo=info, optimize=True)
+
+
+WRITERS: dict[str, Callable[[Path, Iterator[Frames], float, str | None], None]] = {
+    ".mp4": _mp4,
+    ".gif": _gif,
+    ".webp": _webp,
+    ".png": _png,
+}
