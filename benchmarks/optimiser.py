@@ -41,10 +41,12 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=list(CANDIDATES))
     arguments = parser.parse_args()
     options = {
-        "data": arguments.data, "validation": arguments.validation, "vae": arguments.vae, "budget": arguments.budget,
+        "data": [arguments.data], "validation": arguments.validation, "vae": arguments.vae, "budget": arguments.budget,
         "model": {"depth": arguments.depth}, "text": {"width": 64, "depth": 1}, "sheet_level": 0,
     }  # fmt: skip
-    print(f"depth {arguments.depth}, {arguments.steps} steps of {arguments.budget} tokens, {torch.get_num_threads()} threads\n")
+    print(
+        f"depth {arguments.depth}, {arguments.steps} steps of {arguments.budget} tokens, {torch.get_num_threads()} threads\n"
+    )
     print("| optimiser | validation loss | seconds |\n|---|---|---|")
     for name in arguments.only:
         with tempfile.TemporaryDirectory() as folder:

@@ -1,7 +1,9 @@
 """The shipped model: a small tabletop world of one to three solids, trained on two CPU cores.
 
     worldpatch train recipes/tabletop.py:vae --out out/vae
-    worldpatch data build tabletop --level 2 --clips 12000 --vae out/vae/export --out out/latents
+    worldpatch data build tabletop --level 1 --clips 3000 --vae out/vae/export --out out/level1
+    worldpatch data build tabletop --level 2 --clips 5000 --vae out/vae/export --out out/level2
+    worldpatch data build tabletop --level 2 --clips 100 --first 5000000 --vae out/vae/export --out out/validation
     worldpatch train recipes/tabletop.py:dit --out out/dit
 
 Measured results stand in checkpoints/tabletop/card.md.
@@ -14,7 +16,7 @@ from worldpatch.train.optim import Optim
 def vae() -> Run:
     """The causal autoencoder on 64 px clips of level 2 and procedural textures."""
     return Run(
-        stage="autoencoder",
+        stage="vae",
         steps=1000,
         options={"options": {"level": 2}, "bank": 1500, "cache": "out/bank", "batch": 12, "frames": 17},
         optim=Optim(rate=1e-3, warmup=150, decay=0.3, ema=0.99, weight_decay=0.0),
@@ -28,12 +30,12 @@ def dit() -> Run:
     """The text encoder and the transformer on 64 px latents of levels 1 and 2."""
     return Run(
         stage="dit",
-        steps=6000,
+        steps=3400,
         options={
-            "data": "out/latents", "validation": "out/validation", "vae": "out/vae/export",
-            "model": {"depth": 6}, "text": {"depth": 3, "width": 192}, "budget": 48 * 112,
+            "data": ("out/level1", "out/level2"), "validation": "out/validation", "vae": "out/vae/export",
+            "model": {"depth": 4}, "text": {"depth": 3, "width": 192}, "budget": 32 * 112,
         },
-        optim=Optim(rate=1e-3, warmup=200, decay=0.2, ema=0.998),
+        optim=Optim(rate=1.5e-3, warmup=200, decay=0.25, ema=0.997),
         save_minutes=4,
         sheet_minutes=8,
         validate_every=400,

@@ -65,7 +65,7 @@ def commands(page: Path) -> list[tuple[int, list[str]]]:
 def help_of(*words: str) -> str:
     environment = os.environ | {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
     run = subprocess.run(
-        [sys.executable, "-m", "worldpatch.cli", *words, "--help"],
+        [sys.executable, "-m", "worldpatch", *words, "--help"],
         cwd=ROOT,
         env=environment,
         capture_output=True,

@@ -48,7 +48,7 @@ def test_help_does_not_import_torch():
         "import runpy, sys\n"
         "sys.argv = ['worldpatch', '--help']\n"
         "try:\n"
-        "    runpy.run_module('worldpatch.cli', run_name='__main__')\n"
+        "    runpy.run_module('worldpatch', run_name='__main__')\n"
         "except SystemExit as stop:\n"
         "    assert not stop.code, stop.code"
     )

@@ -50,7 +50,7 @@ def _export_vae(folder: Path, generator: Generator) -> None:
 
 
 def _save(model: nn.Module, path: Path, generator: Generator) -> None:
-    """Weights in bfloat16. Those that begin at zero are given a size, or nothing that is asked would change anything."""
+    """Weights in bfloat16. Those that begin at zero get a size, or no prompt would change anything."""
     weights = {}
     for name, value in model.state_dict().items():
         if value.is_floating_point() and value.ndim > 1 and not value.any():

@@ -25,7 +25,7 @@ Kind = Literal["clip", "continuation", "image"]
 """How a latent grid begins: with the autoencoder's single first frame, in the middle of a stream, or a lone frame."""
 
 
-# ------------------------------------------------------------------------------------------------ frames and their truth
+# ----------------------------------------------------------------------------------------------- frames and their truth
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,9 @@ class Truth:
     contacts: tuple[tuple[int, int, int], ...] = ()
     masks: UInt8[np.ndarray, "t h w"] | None = None
     visibility: Float[np.ndarray, "t k"] | None = None
-    scene: dict[str, Any] = field(default_factory=dict)  # camera move, look, floor, cut frames: everything the captions name
+    scene: dict[str, Any] = field(
+        default_factory=dict
+    )  # camera move, look, floor, cut frames: everything the captions name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +85,7 @@ class Clip:
     licence: str = ""
 
 
-# --------------------------------------------------------------------------------------------------------------- latents
+# -------------------------------------------------------------------------------------------------------------- latents
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,7 +190,7 @@ class Packed:
         return mask
 
 
-# ------------------------------------------------------------------------------------------------------- plan and result
+# ------------------------------------------------------------------------------------------------------ plan and result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,8 +213,8 @@ class Paste:
 class Plan:
     """A noise map over patches: which latents are known, how noisy each starts, and what conditions them.
 
-    `start` is the noise time each latent starts from: 0 known and clean (becomes context), 1 pure noise, between: noised
-    from `known`. Every ability of the project is a function that returns one of these; a Plan gains no flags.
+    `start` is the noise time each latent starts from: 0 known and clean (becomes context), 1 pure noise, between:
+    noised from `known`. Every ability of the project is a function that returns one of these; a Plan gains no flags.
     """
 
     start: Float[Tensor, "t h w"]
@@ -250,7 +252,7 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """Frames for each variant in uint8, their rate, the latents they were decoded from, and the request that made them."""
+    """Frames for each variant in uint8, their rate, the latents they come from, and the request that made them."""
 
     frames: UInt8[Tensor, "b t h w 3"]
     rate: float

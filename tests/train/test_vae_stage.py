@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from worldpatch.data import textures
 from worldpatch.train.stages import vae as stage
 
 
@@ -22,7 +23,7 @@ class Identity(nn.Module):
 
 
 def textures(seed: int, *shape: int) -> Tensor:
-    return stage.procedural_batch(torch.Generator().manual_seed(seed), *shape)
+    return textures.procedural_batch(torch.Generator().manual_seed(seed), *shape)
 
 
 def test_psnr_of_a_known_error():

@@ -7,7 +7,7 @@ import torch
 
 from worldpatch import config
 from worldpatch.config import UserError
-from worldpatch.vae.causal import Config, Model
+from worldpatch.vae.causal import Config, History, Model
 
 SMALL = Config(width=24, encoder_depth=(1, 1), decoder_depth=(1, 1))
 
@@ -17,7 +17,7 @@ def shapes(clips: int, frames: int, height: int = 32, width: int = 48) -> torch.
     clip = torch.linspace(-0.5, 0.5, width).expand(clips, 3, frames, height, width).clone()
     for t in range(frames):
         for b in range(clips):
-            clip[b, b % 3, t, 8 : 20, (3 * t + 5 * b) % (width - 12) :][..., :12] = 0.9
+            clip[b, b % 3, t, 8:20, (3 * t + 5 * b) % (width - 12) :][..., :12] = 0.9
     return clip
 
 
@@ -67,8 +67,6 @@ def test_streams_are_lazy(model: Model):
 
 
 def test_a_stream_remembers_one_feature_map_per_block(model: Model):
-    from worldpatch.vae.causal import History
-
     history = History(1)
     model._encode(shapes(1, 5), True, history)
     after_few = [m.shape for m in history.last.values()]
@@ -163,7 +161,7 @@ def test_bfloat16_autocast_stays_close(model: Model):
 
 
 def test_flops_are_counted_without_running():
-    """A 3x3 convolution of the coarse level costs 2 x 9 x width^2 per latent pixel; the whole is more than its parts."""
+    """A 3x3 convolution of the coarse level costs 2 x 9 x width^2 per latent pixel, and more blocks cost more."""
     counted, twice = Model(SMALL).flops(5, 32, 48), Model(SMALL).flops(5, 64, 48)
     assert counted["decode"] > 2 * 2 * 9 * SMALL.coarse**2 * 2 * 4 * 6
     assert twice == {name: 2 * flops for name, flops in counted.items()}

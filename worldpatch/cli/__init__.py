@@ -17,7 +17,7 @@ from worldpatch.cli._listing import listing
 
 BAD_INPUT, INTERRUPTED = 2, 130
 
-UsageError = typer.BadParameter.__bases__[0]  # typer shows its subclasses only
+UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # typer exports its subclasses only
 
 
 class Interrupted(Exception):

@@ -55,7 +55,7 @@ class _Lines:
             return
         self.last = now
         made = done - self.first
-        left = f"about {clock((total - done) * (now - self.begun) / made)} left" if 0 < made and done < total else ""
+        left = f"about {clock((total - done) * (now - self.begun) / made)} left" if made > 0 and done < total else ""
         print(", ".join(part for part in (f"{phase} {done}/{total}", note, left) if part), file=sys.stderr, flush=True)
 
 

@@ -44,9 +44,7 @@ def build(
     options = _options(world, level, size_, set_)
     from worldpatch.data import build as building
 
-    plan = building.Build(
-        world=world, clips=clips, options=options, seed=seed, first=first, workers=_workers(workers)
-    )
+    plan = building.Build(world=world, clips=clips, options=options, seed=seed, first=first, workers=_workers(workers))
     where = device(device_)
     with meter(quiet) as progress:
         made = building.build(
@@ -66,7 +64,7 @@ def preview(
     clips: Annotated[int, typer.Option(help="How many.")] = 16,
     seed: Seed = 0,
     size_: Size = None,
-    style: Annotated[str | None, typer.Option(help="Style of the captions shown.  [default: each clip's first]")] = None,
+    style: Annotated[str | None, typer.Option(help="Style of the captions.  [default: each clip's first]")] = None,
     workers: Workers = None,
     set_: Set = None,
     quiet: Quiet = False,

@@ -41,7 +41,9 @@ def evaluate(
             raise UserError(f"{name} {count} must be at least 1")
     threads(threads_)
     sampling = {"steps": steps, "guidance": guidance, "sampler": sampler}
-    params = {} if size_ is None else dict(zip(("width", "height"), size(size_), strict=True))
+    params: dict[str, Any] = {}
+    if size_ is not None:
+        params["width"], params["height"] = size(size_)
     _evaluate(model, output, _load(suite)[:prompts], seeds, sampling, params, device(device_), quiet)
 
 
@@ -65,9 +67,7 @@ def _evaluate(
     pipeline = generate.load(generate.find(model), device)
     _writable(output)
     requests = [
-        Request(
-            ability="text_to_video", params={"prompt": p.caption, **params}, model=model, seed=seed, **sampling
-        )
+        Request(ability="text_to_video", params={"prompt": p.caption, **params}, model=model, seed=seed, **sampling)
         for p in prompts
         for seed in range(seeds)
     ]

@@ -1,5 +1,6 @@
 """`worldpatch generate`: a sentence becomes a file."""
 
+import logging
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +13,15 @@ from worldpatch.cli._parse import assign, size, threads
 from worldpatch.cli._progress import amount, clock, meter
 from worldpatch.config import UserError
 
+log = logging.getLogger(__name__)
+
 
 def generate(
     prompt: Annotated[str | None, typer.Argument(help="What the video shows, such as 'a red ball falls'.")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help=".mp4, .gif, .png or .webp  [default: out/<prompt>.mp4]")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Name of a shipped model, or a folder.  [default: tabletop]")] = None,
+    model: Annotated[str | None, typer.Option(help="A shipped model, or a folder.  [default: tabletop]")] = None,
     size_: Annotated[str | None, typer.Option("--size", help="WIDTHxHEIGHT, from 1:2 to 2:1.")] = None,
     width: Annotated[int | None, typer.Option(help="In pixels; instead of --size.")] = None,
     height: Annotated[int | None, typer.Option(help="In pixels; instead of --size.")] = None,
@@ -31,7 +34,7 @@ def generate(
     guidance: Annotated[float | None, typer.Option(help="How strictly the prompt is followed.  [default: 4]")] = None,
     sampler: Annotated[str | None, typer.Option(help="euler, heun or dpmpp_2m.  [default: euler]")] = None,
     ability: Annotated[str | None, typer.Option(help=f"One of {listing('generate/ops')}.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value: any other parameter of the ability.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value: any parameter of the ability.")] = None,
     threads_: Annotated[int | None, typer.Option("--threads", help="CPU threads.  [default: all]")] = None,
     source: Annotated[
         Path | None, typer.Option("--from", help="Make again what made this file; other flags change it.")
@@ -61,8 +64,9 @@ def _given(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _generate(
-    fields: dict[str, Any], params: dict[str, Any], source: Path | None, output: Path | None, threads_: int | None, quiet: bool
-) -> None:
+    fields: dict[str, Any], params: dict[str, Any], source: Path | None, output: Path | None, threads_: int | None,
+    quiet: bool,
+) -> None:  # fmt: skip
     """Sample what is asked for and write it; everything that can be refused is refused before the work."""
     begun = time.monotonic()
     from worldpatch import generate
@@ -104,18 +108,14 @@ def _slug(prompt: str) -> str:
 
 def _compare(former: Any, now: Any) -> None:
     """Note where a repetition cannot be exact."""
-    import logging
-
     if former is not None and former.fingerprint != now.fingerprint:
-        logging.getLogger(__name__).warning("the model is not the one that made this file: expect another video")
+        log.warning("the model is not the one that made this file: expect another video")
     elif former is not None and former.threads != now.threads:
-        logging.getLogger(__name__).warning(f"made with {former.threads} threads, now {now.threads}: last bits may differ")
+        log.warning(f"made with {former.threads} threads, now {now.threads}: the last bits may differ")
 
 
 def _check_words(request: Any, record: dict[str, Any]) -> None:
     """Note the words that the model never read, and the nearest prompt it knows."""
-    import logging
-
     from worldpatch.text import _known
 
     prompt, known = str(request.params.get("prompt", "")), record.get("words", [])
@@ -123,12 +123,12 @@ def _check_words(request: Any, record: dict[str, Any]) -> None:
     if words and known:
         nearest = _known.nearest(prompt, record.get("captions", []), known)
         hint = f"; a prompt it knows: {nearest!r}" if nearest else ""
-        logging.getLogger(__name__).warning(f"this model never read {', '.join(map(repr, words))}{hint}")
+        log.warning(f"this model never read {', '.join(map(repr, words))}{hint}")
 
 
 def _summary(result: Any, paths: list[Path], spent: float) -> str:
     _, count, height, width, _ = result.frames.shape
-    length = "one frame" if count == 1 else f"{count} frames at {result.rate:g} per second ({count / result.rate:.3g} s)"
+    length = "one frame" if count == 1 else f"{count} frames at {result.rate:g} per second, {count / result.rate:.3g} s"
     phases = ", ".join(f"{name} {clock(took)}" for name, took in result.seconds.items() if took > 0.05)
     written = amount(sum(path.stat().st_size for path in paths))
     return f"{', '.join(map(str, paths))}: {width}x{height}, {length}, {written}, made in {clock(spent)} ({phases})"

@@ -12,7 +12,7 @@ from worldpatch.cli._progress import clock, meter
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE.py:FUNCTION", help="Or name:function of a file in recipes/.")],
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE.py:FUNCTION", help="Or name:function, of recipes/name.py.")],
     out: Annotated[Path, typer.Option(help="Folder of the run; one that was stopped goes on where it was.")],
     steps: Annotated[int | None, typer.Option(help="Steps of the whole run, instead of the recipe's.")] = None,
     set_: Annotated[
@@ -62,7 +62,7 @@ class _Smooth:
 
     def __call__(self, figures: dict[str, Any]) -> str:
         for name in ("loss", "tokens_per_s", "gflops_per_s", "seconds"):
-            self.means[name] = 0.98 * self.means.get(name, figures[name]) + 0.02 * figures[name]
+            self.means[name] = 0.98 * (self.means.get(name) or figures[name]) + 0.02 * figures[name]
         m = self.means
         return f"loss {m['loss']:.4f}, {m['tokens_per_s']:.0f} tokens/s, {m['gflops_per_s']:.0f} GFLOP/s"
 

@@ -1,6 +1,5 @@
 """A world -> an encoded data set: render, mirror some, encode with the autoencoder, write shards."""
 
-import itertools
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,10 +20,11 @@ from worldpatch.worlds import _holdout
 
 @dataclass(frozen=True, kw_only=True)
 class Build:
-    """What to build. The same Build gives the same set; an interrupted one goes on where it stopped.
+    """What to build. The same Build gives the same set; an interrupted one goes on at its last whole shard.
 
-    `first` is the index of the first clip, so that several builds of one seed do not overlap. `held_out` keeps clips
-    with colour-shape pairs reserved for evaluation out of the set.
+    `clips` are rendered, beginning with index `first`, so that several builds of one seed need not overlap. Each is
+    also stored `recolours` times with other colours, and half of all are mirrored, captions following. Clips with
+    colour-shape pairs that are reserved for evaluation (`worlds/_holdout.py`) are left out.
     """
 
     world: str
@@ -32,8 +32,9 @@ class Build:
     options: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
     first: int = 0
-    keyframes: int = 3
+    recolours: int = 0
     mirror: bool = True
+    keyframes: int = 3
     workers: int = 1
     per_shard: int = 250
 
@@ -41,7 +42,7 @@ class Build:
 def build(
     plan: Build, folder: Path, vae: Any, *, progress: Callable[[int, int], None] | None = None, device: str = "cpu"
 ) -> int:
-    """Write `plan.clips` encoded clips into `folder`; returns how many are there. Whole shards are kept on resuming.
+    """Render and encode into `folder`; returns how many clips it now holds.
 
     Raises UserError where the folder holds a set of another plan.
     """
@@ -51,26 +52,38 @@ def build(
     if record.exists() and {k: v for k, v in json.loads(record.read_text()).items() if k != "clips"} != values:
         raise UserError(f"{folder} holds a set of another plan (build.json): give another folder, or delete it")
     record.write_text(json.dumps({**values, "clips": plan.clips}, indent=1))
-    writer = shards.Writer(folder, plan.per_shard)
-    done = writer.shard * plan.per_shard
-    kept = _training_clips(plan)
-    for i, (index, clip) in enumerate(itertools.islice(kept, done, plan.clips), start=done):
-        latent = encode(vae, clip, plan, index, device)
-        writer.write(f"{plan.world}-{plan.seed}-{index:07d}", shards.members(clip, latent))
+    keys = [key for key, _ in shards.read(folder)] if any(folder.glob("shard-*.tar")) else []
+    done = int(keys[-1].split("-")[2]) + 1 - plan.first if keys else 0
+    indices = range(plan.first + done, plan.first + plan.clips)
+    writer, count = shards.Writer(folder, plan.per_shard), len(keys)
+    rendered = render.clips(plan.world, plan.options, plan.seed, indices, plan.workers)
+    for i, (index, clip) in enumerate(zip(indices, rendered, strict=True), start=done):
+        for v, variant in enumerate(_variants(plan, index, clip)):
+            latent = encode(vae, variant, plan, index, device)
+            writer.write(f"{plan.world}-{plan.seed}-{index:07d}-{v}", shards.members(variant, latent))
+            count += 1
+        writer.rest()
         if progress:
             progress(i + 1, plan.clips)
     writer.flush()
-    return plan.clips
+    return count
 
 
-def _training_clips(plan: Build) -> Iterator[tuple[int, Clip]]:
-    """(index, clip) without those reserved for evaluation; every other one is mirrored, captions following."""
+def _variants(plan: Build, index: int, clip: Clip) -> Iterator[Clip]:
+    """The clip and its recoloured versions, some mirrored, without those reserved for evaluation."""
     world = config.resolve("worlds", plan.world)
-    indices = range(plan.first, plan.first + 2 * plan.clips)
-    for index, clip in zip(indices, render.clips(plan.world, plan.options, plan.seed, indices, plan.workers), strict=True):
-        if clip.truth is not None and _holdout.is_held_out(clip.truth):
-            continue
-        yield index, (world.mirror(clip) if plan.mirror and index % 2 else clip)
+    palette = world.palette(config.build(world.Config, plan.options))
+    rng = np.random.default_rng([plan.seed, index, 0])
+    for v in range(1 + plan.recolours):
+        variant = clip
+        if v and clip.truth is not None and not clip.truth.scene.get("gloss"):
+            names = sorted({o["colour"] for o in clip.truth.objects})
+            drawn = dict(zip(names, rng.permutation(palette), strict=False))
+            variant = world.recolour(clip, {k: str(drawn[o["colour"]]) for k, o in enumerate(clip.truth.objects)})
+        if plan.mirror and rng.random() < 0.5:
+            variant = world.mirror(variant)
+        if variant.truth is None or not _holdout.is_held_out(variant.truth):
+            yield variant
 
 
 @torch.no_grad()

@@ -5,8 +5,9 @@ is used once per epoch, whatever its size.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +35,9 @@ class Item:
 class LatentSet:
     """A data set of encoded clips, held in memory (a 25-frame clip at 64 px is 14 kB)."""
 
-    def __init__(self, folder: Path, seed: int = 0):
-        self.seed, self.items = seed, [_item(key, parts) for key, parts in shards.read(folder)]
+    def __init__(self, folders: Sequence[Path], seed: int = 0):
+        self.seed = seed
+        self.items = [_item(key, parts) for folder in folders for key, parts in shards.read(folder)]
 
     def __len__(self) -> int:
         return len(self.items)
@@ -48,7 +50,7 @@ class LatentSet:
             epoch += 1
         return [self.items[i] for i in self._batches(epoch, budget, patch)[index]]
 
-    @lru_cache(maxsize=None)  # noqa: B019
+    @cache  # noqa: B019
     def _count(self, epoch: int, budget: int, patch: tuple[int, int, int]) -> int:
         return len(self._batches(epoch, budget, patch))
 
@@ -59,7 +61,9 @@ class LatentSet:
         for i in order.tolist():
             size = self._tokens(i, patch)
             if size > budget:
-                raise UserError(f"clip {self.items[i].key} has {size} tokens, over the budget of {budget}: raise the budget")
+                raise UserError(
+                    f"clip {self.items[i].key} has {size} tokens, over the budget of {budget}: raise the budget"
+                )
             if used + size > budget:
                 batches.append([])
                 used = 0
@@ -87,3 +91,8 @@ def _item(key: str, parts: dict[str, bytes]) -> Item:
         captions=record["captions"],
         camera=shards.read_camera(parts["camera.npz"]) if "camera.npz" in parts else None,
     )
+
+
+def hash_seed(seed: int, step: int) -> int:
+    """One generator seed per (seed, step), far apart for neighbours."""
+    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 1)

@@ -1,9 +1,9 @@
 """Clips on disk: WebDataset tars that any tool can read.
 
-    <key>.json                 captions, rate, size, seed, source, licence, objects, events, scene
-    <key>.mp4                  frames, where kept
-    <key>.camera.npz           intrinsics and pose per frame, where known
-    <key>.latent.safetensors   latent "c t h w"; keyframes "k c h w" and their times "k", encoded as images
+<key>.json                 captions, rate, size, seed, source, licence, objects, events, scene
+<key>.mp4                  frames, where kept
+<key>.camera.npz           intrinsics and pose per frame, where known
+<key>.latent.safetensors   latent "c t h w"; keyframes "k c h w" and their times "k", encoded as images
 """
 
 import io
@@ -40,7 +40,10 @@ class Writer:
             info.size = len(content)
             self.tar.addfile(info, io.BytesIO(content))
         self.count += 1
-        if self.count == self.per_shard:
+
+    def rest(self) -> None:
+        """A place where a build may stop and go on: begins a new tar if this one is full."""
+        if self.count >= self.per_shard:
             self.flush()
 
     def flush(self) -> None:
@@ -55,24 +58,36 @@ class Writer:
 
 
 def read(folder: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """(key, suffix -> content) of every clip, in order. Raises UserError where there is no shard."""
+    """(key, suffix -> content) of every clip, in order. Raises UserError where there is no shard, or a damaged one."""
     shards = sorted(folder.glob("shard-*.tar"))
     if not shards:
         raise UserError(f"{folder} holds no shard-*.tar: build a data set with `worldpatch data build` first")
     for shard in shards:
-        with tarfile.open(shard) as tar:
-            key, members = "", {}
-            for info in tar:
-                name, _, suffix = info.name.partition(".")
-                if name != key and members:
-                    yield key, members
-                    members = {}
-                key = name
-                file = tar.extractfile(info)
-                assert file is not None
-                members[suffix] = file.read()
-            if members:
+        try:
+            yield from _records(shard)
+        except (tarfile.TarError, OSError) as error:
+            raise UserError(f"{shard} is damaged ({error}): delete it and build the data set again") from error
+
+
+def _records(shard: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
+    with shard.open("rb") as file:
+        # A tar ends in zeros; tarfile takes one that was cut between two members for whole.
+        file.seek(-min(1024, shard.stat().st_size), io.SEEK_END)
+        if file.read().strip(b"\0"):
+            raise tarfile.ReadError("it was cut short")
+    with tarfile.open(shard) as tar:
+        key, members = "", {}
+        for info in tar:
+            name, _, suffix = info.name.partition(".")
+            if name != key and members:
                 yield key, members
+                members = {}
+            key = name
+            content = tar.extractfile(info)
+            assert content is not None
+            members[suffix] = content.read()
+        if members:
+            yield key, members
 
 
 def describe(clip: Clip) -> dict[str, Any]:

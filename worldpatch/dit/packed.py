@@ -13,9 +13,10 @@ registers (Darcet et al. 2023), zero-initialised output. Its three particulars:
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from worldpatch.dit._attention import Layout, attend
@@ -189,7 +190,11 @@ class Model(nn.Module):
         x = self.embed(tokens).to(tokens.dtype)  # the residual stream keeps the precision of its input under autocast
         if cond.camera is not None:
             assert cond.camera_known is not None
-            x = x + self.embed_camera(torch.cat((cond.camera, torch.ones_like(cond.camera_known)), -1)) * cond.camera_known
+            x = (
+                x
+                + self.embed_camera(torch.cat((cond.camera, torch.ones_like(cond.camera_known)), -1))
+                * cond.camera_known
+            )
         known = torch.zeros(len(tokens), 1, dtype=x.dtype, device=x.device)
         for s in segments:
             if s.rule == "context":
@@ -211,9 +216,9 @@ class Model(nn.Module):
         return [torch.cat((registers, shape[i : i + 1], t)) for i, t in enumerate(text)]
 
     def flops(self, segments: Segments, text_lengths: Sequence[int], cached: bool = False) -> int:
-        """Multiply-adds times two of one forward pass: matrix products and attention; training costs three times this."""
+        """Operations of one forward pass, two per multiply-add: products and attention. Training costs three times this."""
         d, c = self.config.width, self.config.token_width
-        hidden = self.blocks[0].feed.out.in_features  # type: ignore[union-attr]
+        hidden = cast(Block, self.blocks[0]).feed.out.in_features
         span = _Spans(segments, torch.device("cpu"))
         context = [p + self.config.registers + 1 + m for p, m in zip(span.context_patches, text_lengths, strict=True)]
         noisy = span.noisy
@@ -236,7 +241,9 @@ class _Spans:
     def __init__(self, segments: Segments, device: torch.device, only: str | None = None):
         self.device = device
         samples = 1 + max(s.sample for s in segments)
-        self.spans: dict[str, list[list[tuple[int, int]]]] = {r: [[] for _ in range(samples)] for r in ("context", "noisy")}
+        self.spans: dict[str, list[list[tuple[int, int]]]] = {
+            r: [[] for _ in range(samples)] for r in ("context", "noisy")
+        }
         for s in segments:
             if only in (None, s.rule):
                 self.spans[s.rule][s.sample].append((s.start, s.stop))
@@ -245,7 +252,7 @@ class _Spans:
         )
         self.context = self.context_patches
 
-    def arrange(self, x: Float[Tensor, "n d"], prefix: list[Tensor]) -> tuple[Float[Tensor, "m d"], Index]:
+    def arrange(self, x: Float[Tensor, "n d"], prefix: list[Tensor]) -> tuple[Float[Tensor, "m d"], Int[Tensor, " m"]]:
         """[prefix_0, context_0, prefix_1, ... | noisy_0, noisy_1, ...] and, per row, its index in x (-1: a prefix)."""
         rows, where = [], []
         for before, spans in zip(prefix, self.spans["context"], strict=True):

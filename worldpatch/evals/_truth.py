@@ -13,7 +13,13 @@ EVENTS = ("stand", "fall", "jump", "spin", "topple", "struck", "left", "right", 
 CAMERAS = ("rest", "orbit left", "orbit right", "pan left", "pan right", "zoom in", "zoom out")
 """What the camera can do. A dolly counts as a zoom: in pixels they differ by a parallax too slight to judge by."""
 
-_SAME: dict[Any, str] = {"rest on": "stand", "land": "fall", "bounce": "fall", "dolly in": "zoom in", "dolly out": "zoom out"}
+_SAME: dict[Any, str] = {
+    "rest on": "stand",
+    "land": "fall",
+    "bounce": "fall",
+    "dolly in": "zoom in",
+    "dolly out": "zoom out",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

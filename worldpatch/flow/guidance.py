@@ -14,15 +14,16 @@ from torch import Tensor
 
 from worldpatch.flow.pack import noisy_only, twice
 from worldpatch.flow.samplers import Velocity
-from worldpatch.types import Cond, Packed, Segments
+from worldpatch.types import Cond, Index, Packed, Segments
 
 
 @dataclass(frozen=True, kw_only=True)
 class Guidance:
     """Classifier-free guidance (Ho & Salimans 2022).
 
-    `interval`: noise times at which it acts (Kynkaanniemi et al. 2024); outside, only the conditional half is run.
-    `rescale`: share of the guided velocity brought back to the conditional one's size (Lin et al. 2023, eq. 15-16).
+    `interval`: noise times at which it acts (Kynkaanniemi et al. 2024), asked token by token; where no token is inside,
+    only the conditional half is run. `rescale`: share of the guided velocity brought back to the conditional one's size
+    (Lin et al. 2023, eq. 15-16).
     """
 
     scale: float = 4.0
@@ -42,32 +43,33 @@ class _Half:
 def velocity(network: Callable, packed: Packed, text: Cond, guidance: Guidance, cache: bool = True) -> Velocity:
     """The guided velocity of the noisy tokens of `packed`, as a function of those tokens and their times.
 
-    `network` follows the backbone contract; `text` holds the samples' text tokens. With `cache` the context is run once,
-    here; without, at every step (for comparison, and for networks that have no `context`).
+    `network` follows the backbone contract; `text` holds the samples' text tokens. With `cache` the context is run
+    once, here; without, at every step (for comparison, and for networks that have no `context`).
     """
     conditional = _half(network, packed, text, cache)
     if guidance.scale == 1:
         return lambda x, time: _call(network, conditional, packed, x, time, cache)
-    both = _half(network, _double(packed), _with_empty(text), cache)
+    doubled = _double(packed)
+    both = _half(network, doubled, _with_empty(text), cache)
     samples = [s.sample for s in noisy_only(packed).segments]
     lengths = torch.tensor([s.length for s in noisy_only(packed).segments])
     owner = torch.repeat_interleave(torch.tensor(samples), lengths).to(packed.tokens.device)
     low, high = guidance.interval
 
     def guided(x: Tensor, time: Tensor) -> Tensor:
-        if not low <= float(time.max()) <= high:
+        inside = (low <= time) & (time <= high)
+        if not inside.any():
             return _call(network, conditional, packed, x, time, cache)
-        v, empty = _call(network, both, _double(packed), torch.cat((x, x)), torch.cat((time, time)), cache).chunk(2)
+        v, empty = _call(network, both, doubled, torch.cat((x, x)), torch.cat((time, time)), cache).chunk(2)
         out = empty + guidance.scale * (v - empty)
-        return _rescaled(out, v, owner, guidance.rescale) if guidance.rescale else out
+        out = _rescaled(out, v, owner, guidance.rescale) if guidance.rescale else out
+        return torch.where(inside[:, None], out, v)
 
     return guided
 
 
 def _half(network: Any, packed: Packed, text: Cond, cache: bool) -> _Half:
-    cond = Cond(
-        text=text.text, text_lengths=text.text_lengths, camera=packed.camera, camera_known=packed.camera_known
-    )
+    cond = Cond(text=text.text, text_lengths=text.text_lengths, camera=packed.camera, camera_known=packed.camera_known)
     if not cache:
         return _Half(packed=packed, cond=cond, context=None)
     context = network.context(packed.tokens, packed.position, packed.segments, cond)
@@ -113,10 +115,10 @@ def _with_empty(text: Cond) -> Cond:
 
 
 def _rescaled(
-    guided: Float[Tensor, "n c"], v: Float[Tensor, "n c"], owner: Float[Tensor, " n"] | Tensor, share: float
+    guided: Float[Tensor, "n c"], v: Float[Tensor, "n c"], owner: Index, share: float
 ) -> Float[Tensor, "n c"]:
-    """Bring each sample's guided velocity back to the standard deviation of its conditional one, by `share`."""
-    count = torch.bincount(owner)
-    size = [torch.zeros(len(count), device=v.device).index_add(0, owner, y.square().mean(-1)) / count for y in (v, guided)]
-    factor = (size[0] / size[1]).sqrt()[owner][:, None]
+    """Bring each sample's guided velocity back to the root mean square of its conditional one, by `share`."""
+    zero = v.new_zeros(int(owner.max()) + 1)
+    wanted, found = (zero.index_add(0, owner, y.square().mean(-1)) for y in (v, guided))
+    factor = (wanted / found.clamp_min(1e-12)).sqrt()[owner][:, None]
     return guided * (share * factor + 1 - share)

@@ -81,9 +81,7 @@ def training_plan(
             count = int(torch.randint(1, len(keyframes) + 1, (), generator=generator))
             chosen = torch.randperm(len(keyframes), generator=generator)[:count]
             references = tuple(keyframes[int(i)] for i in chosen.sort().values)
-    return Plan(
-        start=start, rate=rate, kind=kind, prompt=prompt, known=latent, camera=camera, references=references
-    )
+    return Plan(start=start, rate=rate, kind=kind, prompt=prompt, known=latent, camera=camera, references=references)
 
 
 def _keep_outside_box(start: Float[Tensor, "t h w"], patch: tuple[int, int, int], generator: Generator) -> None:

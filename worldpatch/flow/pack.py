@@ -19,7 +19,7 @@ PATCHES = "c (t pt) (h ph) (w pw) -> (t h w) (c pt ph pw)"
 
 
 def patchify(latent: Float[Tensor, "c t h w"], patch: Patch) -> Float[Tensor, "n d"]:
-    """Latents -> tokens, in order of time, height, width. Raises ValueError where the patch does not divide the grid."""
+    """Latents -> tokens, in order of time, height, width. Raises ValueError where the patch does not fit the grid."""
     pt, ph, pw = patch
     if any(side % p for side, p in zip(latent.shape[1:], patch, strict=True)):
         raise ValueError(f"latent grid {tuple(latent.shape[1:])} is no multiple of the patch {patch}")
@@ -33,7 +33,7 @@ def unpatchify(tokens: Float[Tensor, "n d"], grid: tuple[int, int, int], patch: 
 
 
 def seconds(kind: Kind, t: int, stride: int, rate: float) -> Float[Tensor, " t"]:
-    """Middle of each latent frame in seconds. A clip's first latent is its single first frame; later ones span `stride`."""
+    """Middle of each latent frame in seconds. A clip's first latent is one frame; later ones span `stride`."""
     index = torch.arange(t, dtype=torch.float32)
     if kind == "continuation":
         return (index * stride + (stride - 1) / 2) / rate
@@ -69,7 +69,7 @@ def rays(camera: Camera, position: Float[Tensor, "n 3"], rate: float, stride_s: 
 
 
 def pack(plans: Sequence[Plan], patch: Patch, spec: LatentSpec) -> Packed:
-    """One packed sequence: for each plan its references, its known patches and its noisy patches, holding clean content.
+    """One packed sequence: for each plan its references, its known and its noisy patches, holding clean content.
 
     Noise is added by `noise.noised`; where a plan knows nothing the content is zero.
     """
@@ -81,9 +81,11 @@ def pack(plans: Sequence[Plan], patch: Patch, spec: LatentSpec) -> Packed:
         tokens.append(content)
         position.append(place)
         time.append(t)
-        has = plan.camera is not None
-        camera.append(rays(plan.camera, place, plan.rate, spec.stride_s) if has else torch.zeros(len(place), 6))
-        known.append(torch.full((len(place), 1), float(has)))
+        if plan.camera is None:
+            camera.append(torch.zeros(len(place), 6))
+        else:
+            camera.append(rays(plan.camera, place, plan.rate, spec.stride_s))
+        known.append(torch.full((len(place), 1), float(plan.camera is not None)))
         segments.append(
             Segment(sample=sample, start=at, stop=at + len(place), grid=grid, rate=plan.rate, kind=kind, rule=rule)
         )

@@ -1,6 +1,7 @@
 """Solving a plan: pack it, draw its noise, run a sampler over it, and unpack the latents."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -14,9 +15,9 @@ from worldpatch.types import Cond, LatentSpec, Packed, Plan
 
 
 def draw_noise(plans: Sequence[Plan], packed: Packed, seeds: Sequence[tuple[int, int]]) -> Float[Tensor, "n c"]:
-    """Noise for every patch, fixed by each plan's (seed, variant) alone, so that company in the batch changes nothing."""
+    """Noise for every patch, fixed by each plan's (seed, variant) alone, so that its company changes nothing."""
     noise = torch.zeros_like(packed.tokens)
-    generators = [torch.Generator().manual_seed(seed * 1_000_003 + variant) for seed, variant in seeds]
+    generators = [torch.Generator().manual_seed((seed * 1_000_003 + variant) % 2**63) for seed, variant in seeds]
     assert len(generators) == len(plans)
     for s in packed.segments:
         if s.rule == "noisy":
@@ -42,7 +43,8 @@ def solve(
 ) -> list[Float[Tensor, "c t h w"]]:
     """The latents of all plans, drawn in one packed pass.
 
-    Every token follows the same shifted schedule, scaled to its own start time; known patches come back untouched.
+    Every token follows the schedule of its own sample's size, scaled to its start time; known patches come back as they
+    were.
     Raises ValueError on an unknown sampler, listing the known.
     """
     if sampler not in SAMPLERS:
@@ -50,8 +52,9 @@ def solve(
     packed = to_device(pack(plans, patch, spec), device)
     noisy = packed.noisy
     x, _ = noised(packed.tokens, draw_noise(plans, packed, seeds), packed.time)
-    count = max(sum(s.length for s in packed.segments if s.sample == i and s.rule == "noisy") for i in range(len(plans)))
-    times = schedule(steps, shift_of(count)).to(device)[:, None] * packed.time[noisy]
+    spans = [s for s in packed.segments if s.rule == "noisy"]  # one per sample
+    columns = [schedule(steps, shift_of(s.length))[:, None].expand(-1, s.length) for s in spans]
+    times = torch.cat(columns, 1).to(device) * packed.time[noisy]
     model = velocity(network, packed, text, guidance or Guidance(), cache)
     x = SAMPLERS[sampler](model, x[noisy], times, progress)
     return unpack(packed, packed.tokens.masked_scatter(noisy[:, None], x), plans, patch)
@@ -59,5 +62,5 @@ def solve(
 
 def to_device(packed: Packed, device: torch.device | str) -> Packed:
     """The packed sequence with its tensors on `device`."""
-    fields = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in vars(packed).items()}
-    return Packed(**fields)
+    moved = {k: v.to(device) for k, v in vars(packed).items() if isinstance(v, Tensor)}
+    return replace(packed, **moved)

@@ -1,7 +1,9 @@
-"""Request -> Plan -> sampled latents -> frames. An ability is a file in `ops/`; every request goes through `run`.
+"""Request -> Plan -> sampled latents -> frames.
 
     pipeline = load(find("tabletop"))
     result = run(Request(ability="text_to_video", params={"prompt": "a red ball falls"}), pipeline)
+
+An ability is a file in `ops/`, which makes the Plan; every request goes through `run`.
 """
 
 import math

@@ -76,7 +76,9 @@ class Pipeline:
         )  # fmt: skip
 
     @torch.no_grad()
-    def decode(self, plans: Sequence[Plan], latents: Sequence[Tensor], progress: Progress | None = None) -> list[Tensor]:
+    def decode(
+        self, plans: Sequence[Plan], latents: Sequence[Tensor], progress: Progress | None = None
+    ) -> list[Tensor]:
         """uint8 frames "t h w 3" of each plan, known pixels pasted back; decoded as a stream, so memory stays flat."""
         videos = []
         for i, (plan, latent) in enumerate(zip(plans, latents, strict=True)):

@@ -11,8 +11,8 @@ def words_of(text: str) -> list[str]:
 
 def unknown(prompt: str, known: Iterable[str]) -> list[str]:
     """The words of a prompt that are not among the known ones, in order, each once."""
-    known = set(known)
-    return [word for word in dict.fromkeys(words_of(prompt)) if word not in known]
+    words = set(known)
+    return [word for word in dict.fromkeys(words_of(prompt)) if word not in words]
 
 
 def nearest(prompt: str, captions: Iterable[str], known: Iterable[str]) -> str | None:
@@ -20,8 +20,10 @@ def nearest(prompt: str, captions: Iterable[str], known: Iterable[str]) -> str |
 
     None where not a third of the words agree.
     """
-    known = sorted(set(known))
-    meant = [word if word in known else (get_close_matches(word, known, 1, 0.75) or [word])[0] for word in words_of(prompt)]
+    words = sorted(set(known))
+    meant = [
+        word if word in words else (*get_close_matches(word, words, 1, 0.75), word)[0] for word in words_of(prompt)
+    ]
     matcher = SequenceMatcher(autojunk=False)
     matcher.set_seq2(meant)
     best, most = None, 1 / 3

@@ -1,7 +1,7 @@
 """A byte-level BPE tokenizer and a small transformer encoder, trained together with the backbone.
 
-Bytes, so that any Unicode prompt is accepted (Radford et al. 2019); a few layers, because captions of a small world need
-binding ("red" goes with "ball") more than knowledge.
+Bytes, so that any Unicode prompt is accepted (Radford et al. 2019); a few layers, because captions of a small world
+need binding ("red" goes with "ball") more than knowledge.
 """
 
 import math
@@ -47,7 +47,13 @@ class Encoder(nn.Module):
         self.embed = nn.Embedding(config.vocabulary, config.width)
         self.place = nn.Embedding(config.max_tokens, config.width)
         layer = nn.TransformerEncoderLayer(
-            config.width, config.heads, 4 * config.width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+            config.width,
+            config.heads,
+            4 * config.width,
+            dropout=0.0,
+            activation="gelu",
+            batch_first=True,
+            norm_first=True,
         )
         self.layers = nn.TransformerEncoder(
             layer, config.depth, norm=nn.LayerNorm(config.width), enable_nested_tensor=False

@@ -1,9 +1,9 @@
 """Checkpoints: safetensors for tensors and one JSON for the rest, written whole or not at all.
 
-    <run>/step-00001200/model.safetensors      the weights in training
-                        average.safetensors    their moving average: what is validated and shipped
-                        optimiser.safetensors  moments, as <optimiser>.<parameter>.<name>
-                        state.json             step, recipe, clipping, FLOPs, precision, code and data versions
+<run>/step-00001200/model.safetensors      the weights in training
+                    average.safetensors    their moving average: what is validated and shipped
+                    optimiser.safetensors  moments, as <optimiser>.<parameter>.<name>
+                    state.json             step, recipe, clipping, FLOPs, precision, code and data versions
 """
 
 import json
@@ -19,14 +19,18 @@ from worldpatch.config import UserError
 
 
 def save(folder: Path, step: int, tensors: dict[str, dict[str, Tensor]], state: dict[str, Any], keep: int = 2) -> Path:
-    """Write a checkpoint beside its final name, then rename it: a kill leaves the former one whole."""
-    final, draft = folder / f"step-{step:08d}", folder / f".draft-{step:08d}"
-    shutil.rmtree(draft, ignore_errors=True)
+    """Write a checkpoint beside its final name, then rename it: a kill leaves the former one whole.
+
+    One of the same step is left as it is, for it holds the same bits.
+    """
+    final, draft = folder / f"step-{step:08d}", folder / ".draft"
+    if final.exists():
+        return final
+    shutil.rmtree(draft, ignore_errors=True)  # what a killed save left
     draft.mkdir(parents=True)
     for name, values in tensors.items():
         save_file({k: v.detach().contiguous().clone() for k, v in values.items()}, draft / f"{name}.safetensors")
     (draft / "state.json").write_text(json.dumps(state, indent=1))
-    shutil.rmtree(final, ignore_errors=True)
     draft.rename(final)
     for old in sorted(folder.glob("step-*"))[:-keep]:
         shutil.rmtree(old)
@@ -41,7 +45,13 @@ def latest(folder: Path) -> Path | None:
 def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     """All tensors and the state. Raises UserError that names a missing or damaged file."""
     tensors = {name: read(path / f"{name}.safetensors") for name in ("model", "average", "optimiser")}
-    return tensors, json.loads((path / "state.json").read_text())
+    state = path / "state.json"
+    try:
+        return tensors, json.loads(state.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{state} is missing or damaged ({error}): delete {path} to resume from the one before"
+        ) from error
 
 
 def read(path: Path) -> dict[str, Tensor]:

@@ -30,7 +30,7 @@ class Run:
     """A whole training run. `options` are the fields of the stage's Config; `steps` counts optimiser steps.
 
     `precision` "auto" is bfloat16 on CUDA, and on a CPU bfloat16 only where its matrix products are measured to be at
-    least twice as fast as float32 (machines with AVX512-BF16 or AMX).
+    least 1.5 times as fast as float32 (machines with AVX512-BF16 or AMX).
     """
 
     stage: str
@@ -64,7 +64,9 @@ Report = Callable[[int, int, dict[str, Any]], None]
 """Called after every step with (step, steps, figures); the CLI draws a progress bar from it."""
 
 
-def train(run: Run, folder: Path, *, device: str = "cpu", report: Report | None = None, stop_at: int | None = None) -> Path:
+def train(
+    run: Run, folder: Path, *, device: str = "cpu", report: Report | None = None, stop_at: int | None = None
+) -> Path:
     """Train until `run.steps`, resuming whatever `folder` holds; returns the exported model's folder.
 
     Ctrl-C and SIGTERM finish the step, save and raise KeyboardInterrupt. `stop_at` ends (and saves) early without
@@ -112,7 +114,7 @@ class _Session:
         self.average = Average(self.model, run.optim.ema)
         self.clipper, self.step, self.flops, self.seconds, self.samples = Clipper(), 0, 0, 0.0, 0
         self.precision = resolve_precision(run.precision, device)
-        self.clocks = dict.fromkeys(("save", "sheet"), time.monotonic())
+        self.clocks: dict[str, float] = {"save": time.monotonic(), "sheet": time.monotonic()}
         path = checkpoint.latest(folder)
         if path:
             self._restore(path)
@@ -138,8 +140,9 @@ class _Session:
         spent = time.perf_counter() - begun
         self.flops, self.samples, self.seconds = self.flops + flops, self.samples + samples, self.seconds + spent
         return {
-            "step": self.step, "loss": float(loss.detach()), **metrics, "norm": norm, "clipped": norm > limit, "rate": share,
-            "samples": self.samples, "tokens_per_s": tokens / spent, "gflops_per_s": flops / spent / 1e9, "seconds": spent,
+            "step": self.step, "loss": float(loss.detach()), **metrics, "norm": norm, "clipped": norm > limit,
+            "rate": share, "samples": self.samples, "tokens_per_s": tokens / spent,
+            "gflops_per_s": flops / spent / 1e9, "seconds": spent,
         }  # fmt: skip
 
     def averaged(self, function: Callable[[nn.Module], dict[str, float]]) -> dict[str, float]:
@@ -176,7 +179,9 @@ class _Session:
     def _restore(self, path: Path) -> None:
         tensors, state = checkpoint.load(path)
         if state["recipe_hash"] != _hash(self.run):
-            raise UserError(f"{self.folder} holds a run of another recipe: give another folder, or delete it to start again")
+            raise UserError(
+                f"{self.folder} holds a run of another recipe: give another folder, or delete it to start again"
+            )
         self.model.load_state_dict(tensors["model"])
         self.average.weights = {k: v.to(self.device) for k, v in tensors["average"].items()}
         checkpoint.restore_optimisers(self.optimisers, tensors["optimiser"])
@@ -193,7 +198,7 @@ def resolve_precision(precision: str, device: str) -> str:
         return precision
     if torch.device(device).type == "cuda":
         return "bf16"
-    return "bf16" if _gemm_seconds(torch.bfloat16) * 2 < _gemm_seconds(torch.float32) else "fp32"
+    return "bf16" if _gemm_seconds(torch.bfloat16) * 1.5 < _gemm_seconds(torch.float32) else "fp32"
 
 
 def _gemm_seconds(dtype: torch.dtype, size: int = 512) -> float:

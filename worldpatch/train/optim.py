@@ -41,9 +41,7 @@ def make_optimisers(model: nn.Module, optim: Optim) -> list[torch.optim.Optimize
     made: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=optim.rate, betas=optim.betas)]
     if muon:
         made.append(
-            torch.optim.Muon(
-                muon, lr=optim.muon_rate, weight_decay=optim.weight_decay, adjust_lr_fn="match_rms_adamw"
-            )
+            torch.optim.Muon(muon, lr=optim.muon_rate, weight_decay=optim.weight_decay, adjust_lr_fn="match_rms_adamw")
         )
     for optimiser in made:
         for group in optimiser.param_groups:

@@ -1,1 +1,1 @@
-"""Autoencoders: frames to latents and back, one file each; each states the geometry of its latents as a `LatentSpec`."""
+"""Autoencoders: frames to latents and back, one file each; each states its latents' geometry as a `LatentSpec`."""

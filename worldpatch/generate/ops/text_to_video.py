@@ -65,7 +65,9 @@ def _size(params: Params, pipeline: Pipeline) -> tuple[int, int]:
     if max(height, width) > STEEPEST * min(height, width):
         raise UserError(f"{width}x{height} is beyond the aspects 1:2 to 2:1; the nearest sizes are {near}")
     if height % side or width % side:
-        raise UserError(f"{width}x{height} is off the grid: sides are multiples of {side}; the nearest sizes are {near}")
+        raise UserError(
+            f"{width}x{height} is off the grid: sides are multiples of {side}; the nearest sizes are {near}"
+        )
     return height, width
 
 
@@ -88,6 +90,6 @@ def _length(params: Params, rate: float, pipeline: Pipeline) -> int:
     frames = pipeline.spec.frames(1 + round((wished - 1) / stride))
     if frames != wished and (params.frames or params.seconds):
         log.warning(
-            f"{wished} frames are no 1 + {stride}k: making {frames} ({frames / rate:.3g} s at {rate:g} frames per second)"
+            f"{wished} frames are no 1 + {stride}k: making {frames}, {frames / rate:.3g} s at {rate:g} per second"
         )
     return frames

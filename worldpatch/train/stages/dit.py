@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from worldpatch import config
-from worldpatch.data.loader import Item, LatentSet
+from worldpatch.data.loader import Item, LatentSet, hash_seed
 from worldpatch.flow import noise
 from worldpatch.flow.loss import flow_matching_loss, loss_per_bin
 from worldpatch.flow.pack import pack
@@ -22,13 +22,13 @@ BINS = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """`data` and `validation` are folders of encoded clips; `budget` is patch tokens per step.
+    """`data` are folders of encoded clips, used as one set, `validation` another; `budget` is patch tokens per step.
 
     Shares: `drop_text` of the samples lose their caption, `keep_camera` see the camera's rays, `images` are one
     keyframe, `continuations` are crops of the latent stream that begin in its middle.
     """
 
-    data: str
+    data: tuple[str, ...]
     validation: str
     vae: str
     backbone: str = "packed"
@@ -55,8 +55,8 @@ class Network(nn.Module):
 class Task:
     def __init__(self, options: Config, seed: int, device: str):
         self.options, self.seed, self.device = options, seed, device
-        self.data = LatentSet(Path(options.data), seed)
-        self.validation = LatentSet(Path(options.validation), 0).items[: options.validation_clips]
+        self.data = LatentSet([Path(folder) for folder in options.data], seed)
+        self.validation = LatentSet([Path(options.validation)], 0).items[: options.validation_clips]
         self.spec = _spec(Path(options.vae))
         backbone = config.resolve("dit", options.backbone)
         text = config.resolve("text", "bytepair")
@@ -144,6 +144,8 @@ class Task:
         for k in range(BINS):
             # Every clip meets one time per bin over the whole pass; a tenth of them at a time keeps it quick.
             items = self.validation[k::BINS]
+            if not items:  # fewer clips than bins
+                continue
             plans = [self._fixed(item, (b + 0.5) / BINS) for item in items for b in range(0, BINS)]
             packed = pack(plans, self.patch, self.spec)
             drawn = torch.randn(packed.tokens.shape, generator=generator)
@@ -193,7 +195,9 @@ class Task:
             "text": config.dump(self.model.text.config),  # type: ignore[union-attr]
             "words": words,
             "captions": sorted({i.captions["terse"] for i in self.data.items})[:4000],
-            "trained_on": {"clips": len(grids), "grids": sorted(set(grids)), "rates": sorted({i.rate for i in self.data.items})},
+            "trained_on": {
+                "clips": len(grids), "grids": sorted(set(grids)), "rates": sorted({i.rate for i in self.data.items}),
+            },
             "training": state,
         }  # fmt: skip
         (folder / "model.json").write_text(json.dumps(record, indent=1))
@@ -202,11 +206,6 @@ class Task:
 def words_of(caption: str) -> list[str]:
     """Lower-case words, without punctuation."""
     return "".join(c if c.isalnum() or c in "'-" else " " for c in caption.lower()).split()
-
-
-def hash_seed(seed: int, step: int) -> int:
-    """One generator seed per (seed, step), far apart for neighbours."""
-    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 1)
 
 
 def _spec(folder: Path) -> LatentSpec:

@@ -1,4 +1,4 @@
-"""The autoencoder stage: what a causal autoencoder is trained to do, on which textures besides videos, and its scores.
+"""The autoencoder, trained on a bank of rendered clips and on procedural textures.
 
 The loss is L1 on pixels (four times as heavy on objects, which are small and are what a clip is about) and L1 on finite
 differences in space and time (so that edges stay edges and motion stays motion). Normalised latents get noise of one
@@ -8,21 +8,32 @@ At 0.05 the noise alone would limit a linear autoencoder to about 39 dB, well ab
 neighbouring latents decode alike, which a diffusion model, whose samples are never exact, depends on.
 """
 
-import math
-from typing import Protocol
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from safetensors.torch import save_file
+from torch import Generator, Tensor, nn
+
+from worldpatch import config
+from worldpatch.data import render, textures
+from worldpatch.data.build import to_tensor
+from worldpatch.data.loader import hash_seed
+from worldpatch.video.sheet import contact_sheet
 
 OBJECT_WEIGHT = 4.0
 GRADIENT_WEIGHT = 1.0
 KL_WEIGHT = 1e-3
 NOISE = 0.05
+FIRST_WEIGHT = 4.0  # a first frame counts as much as a group of four: it has as many latents, and it is every image
 CONTINUATION_SHARE = 0.25  # of steps that begin in the middle of a video, as windows of a long one do
 
 
+@runtime_checkable
 class Autoencoder(Protocol):
     """What the stage asks of `worldpatch/vae/<name>.py`."""
 
@@ -44,9 +55,12 @@ def loss(model: Autoencoder, batch: dict[str, Tensor]) -> tuple[Float[Tensor, ""
     latents = model.encode(frames, kind)
     decoded = model.decode(latents + NOISE * torch.randn_like(latents), kind).float()
     error = (decoded - frames).abs()
-    weight = 1.0 if mask is None else 1 + (OBJECT_WEIGHT - 1) * mask
-    pixel = (error * weight).mean()
-    gradient = _gradient_error(decoded - frames)
+    weight = torch.ones_like(frames[:, :1]) if mask is None else 1 + (OBJECT_WEIGHT - 1) * mask
+    pixel, gradient = (error * weight).mean(), _gradient_error(decoded - frames)
+    if kind == "clip" and frames.shape[2] > 1:
+        alone = (error * weight)[:, :, :1].mean(), _gradient_error((decoded - frames)[:, :, :1])
+        share = (FIRST_WEIGHT - 1) / (FIRST_WEIGHT - 1 + frames.shape[2])
+        pixel, gradient = torch.lerp(pixel, alone[0], share), torch.lerp(gradient, alone[1], share)
     kl = latents.float().square().mean() / 2
     total = pixel + GRADIENT_WEIGHT * gradient + KL_WEIGHT * kl
     with torch.no_grad():
@@ -63,7 +77,9 @@ def _gradient_error(difference: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, ""]
 
 
 def psnr(
-    decoded: Float[Tensor, "b 3 t h w"], frames: Float[Tensor, "b 3 t h w"], mask: Float[Tensor, "b 1 t h w"] | None = None
+    decoded: Float[Tensor, "b 3 t h w"],
+    frames: Float[Tensor, "b 3 t h w"],
+    mask: Float[Tensor, "b 1 t h w"] | None = None,
 ) -> Float[Tensor, ""]:
     """Peak signal-to-noise ratio in dB of frames in [-1, 1] (peak 2), pooled over the batch, or over a mask of it."""
     error = (decoded.clamp(-1, 1) - frames).square()
@@ -75,7 +91,7 @@ def psnr(
 def evaluate(
     model: Autoencoder, frames: Float[Tensor, "n 3 t h w"], mask: Float[Tensor, "n 1 t h w"] | None = None
 ) -> dict[str, float]:
-    """PSNR in dB without noise: mean and worst over clips, of the first frames alone, and on objects where masks say."""
+    """PSNR in dB without noise: mean and worst over clips, of the first frames alone, and on objects."""
     decoded = torch.cat([model.decode(model.encode(clips)).float() for clips in frames.split(8)])
     clips = torch.stack([psnr(d[None], f[None]) for d, f in zip(decoded, frames, strict=True)])
     scores = {"psnr": clips.mean(), "psnr_worst": clips.min(), "psnr_first": psnr(decoded[:, :, :1], frames[:, :, :1])}
@@ -84,100 +100,143 @@ def evaluate(
     return {name: float(value) for name, value in scores.items()}
 
 
-# ---------------------------------------------------------------------------------------------------------- textures
+# ---------------------------------------------------------------------------------------------------------------- task
 
 
-def procedural_batch(
-    generator: torch.Generator, b: int, t: int, h: int, w: int
-) -> Float[Tensor, "{b} 3 {t} {h} {w}"]:
-    """Moving textures in [-1, 1], so that pictures which no simulator draws survive the autoencoder too.
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """`bank` clips are rendered once and kept as arrays in `cache`; each step takes `batch` of them at random.
 
-    Each clip is one still texture in front of another, both drifting, turning and zooming on their own, through a
-    ragged mask. Textures are fractal noise (natural images have 1/f spectra: Field 1987), dead leaves (opaque shapes of
-    all sizes over one another: Lee, Mumford and Huang 2001), colour gradients and stripes.
+    `textures` is the share of procedural textures in a batch. `freeze_encoder` trains the decoder alone, so that
+    latents already stored stay valid; with it `start_from` names the exported autoencoder to go on from.
     """
-    size = math.ceil(1.25 * max(h, w) / 8) * 8
-    textures = (_fractal, _fractal, _leaves, _leaves, _gradients, _stripes)
-    share = math.ceil(2 * b / len(textures))
-    still = torch.cat([draw(generator, share, size) for draw in textures])
-    still = still[torch.randperm(len(still), generator=generator)[: 2 * b]]
-    ragged = _noise(generator, b, 1, size, 2.0) - _uniform(generator, (b, 1, 1, 1), -1.0, 1.5)
-    back = _drift(generator, still[:b], t, h, w)
-    front = _drift(generator, torch.cat([still[b:], ragged * 20], 1), t, h, w)
-    alpha = front[:, 3:].clamp(0, 1)  # an edge one pixel wide or so
-    return torch.lerp(back, front[:, :3], alpha).clamp(-1, 1)
+
+    world: str = "tabletop"
+    options: dict[str, Any] = field(default_factory=dict)
+    bank: int = 1500
+    cache: str = "out/bank"
+    batch: int = 12
+    textures: float = 0.17
+    frames: int = 17
+    vae: str = "causal"
+    model: dict[str, Any] = field(default_factory=dict)
+    freeze_encoder: bool = False
+    start_from: str = ""
+    validation: int = 48
+    workers: int = 2
 
 
-def _uniform(generator: torch.Generator, shape: tuple[int, ...], low: float, high: float) -> Tensor:
-    return torch.rand(shape, generator=generator) * (high - low) + low
+class Task:
+    def __init__(self, options: Config, seed: int, device: str):
+        self.options, self.seed, self.device = options, seed, device
+        self.frames, self.masks = _bank(options, seed)
+        module = config.resolve("vae", options.vae)
+        if options.start_from:
+            from worldpatch.generate.pipeline import load_vae
+
+            self.model = load_vae(Path(options.start_from)).train()
+        else:
+            self.model = module.Model(config.build(module.Config, options.model, "model."))
+            self.model.fit_pca(self._clips(np.arange(min(256, options.bank)))[0])
+            self.model.fit_statistics(self._clips(np.arange(min(64, options.bank)))[0])
+        for name, p in self.model.named_parameters():
+            # The PCA stays as fitted: its weights are far smaller than the networks', and one rate for both ruins it.
+            p.requires_grad_(
+                name.startswith("decoder.") or (name.startswith("encoder.") and not options.freeze_encoder)
+            )
+        spent = self.model.flops(options.frames, *self.frames.shape[2:4])
+        self.flops_per_clip = 3 * spent["decode"] + (1 if options.freeze_encoder else 3) * spent["encode"]
+
+    def _clips(self, chosen: np.ndarray, first: int = 0, frames: int | None = None) -> tuple[Tensor, Tensor]:
+        last = first + (frames or self.frames.shape[1])
+        pixels = torch.stack([to_tensor(self.frames[i, first:last]) for i in chosen])
+        return pixels, torch.from_numpy(self.masks[chosen, first:last] > 0)[:, None].float()
+
+    def batch(self, step: int) -> dict[str, Tensor]:
+        """Clips of the bank, each from a random frame on, and textures, whose mask is empty."""
+        rng, o = np.random.default_rng([self.seed, step]), self.options
+        count = round(o.batch * o.textures)
+        first = int(rng.integers(0, self.frames.shape[1] - o.frames + 1))
+        chosen = rng.integers(0, o.bank, o.batch - count)
+        frames, mask = self._clips(chosen, first, o.frames)
+        if rng.random() < 0.5:
+            frames, mask = frames.flip(-1), mask.flip(-1)
+        generator = Generator().manual_seed(hash_seed(self.seed, step))
+        drawn = textures.procedural_batch(generator, count, o.frames, *frames.shape[-2:])
+        return {
+            "frames": torch.cat((frames, drawn)).to(self.device),
+            "mask": torch.cat((mask, torch.zeros_like(drawn[:, :1]))).to(self.device),
+            "seed": torch.tensor(hash_seed(self.seed, step) & 0x7FFFFFFF),
+        }
+
+    def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        torch.manual_seed(int(batch["seed"]))  # the noise on the latents, the same after a restart
+        return loss(model, batch)  # type: ignore[arg-type]
+
+    def size(self, batch: dict[str, Tensor]) -> tuple[int, int, int]:
+        b, _, t, h, w = batch["frames"].shape
+        return b, b * (1 + (t - 1) // 4) * (h // 8) * (w // 8), b * self.flops_per_clip
+
+    def _held_out(self) -> tuple[Tensor, Tensor]:
+        frames, mask = self._clips(np.arange(self.options.bank, self.options.bank + self.options.validation))
+        return frames.to(self.device), mask.to(self.device)
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        scores = evaluate(model, *self._held_out())  # type: ignore[arg-type]
+        return {f"val/{k}": v for k, v in scores.items()}
+
+    def sheet(self, model: nn.Module, path: Path) -> dict[str, float]:
+        """Held-out clips above what is left of them."""
+        frames = self._held_out()[0][:8]
+        decoded = model.decode(model.encode(frames))  # type: ignore[operator]
+        rows, names = [], []
+        for real, made in zip(frames, decoded, strict=True):
+            rows += [to_uint8(real), to_uint8(made)]
+            names += ["real", "decoded"]
+        contact_sheet(rows, names, path)
+        return {}
+
+    def export(self, model: nn.Module, folder: Path, state: dict[str, Any]) -> None:
+        """Weights in bfloat16 and one JSON. Statistics are measured on the rounded weights: those ship."""
+        folder.mkdir(parents=True, exist_ok=True)
+        rounded = {k: v.detach().cpu().to(torch.bfloat16) for k, v in model.state_dict().items()}
+        model.load_state_dict({k: v.float() for k, v in rounded.items()})
+        if not self.options.freeze_encoder:
+            model.fit_statistics(self._clips(np.arange(min(256, self.options.bank)))[0].to(self.device))  # type: ignore[operator]
+        spec = model.spec
+        save_file({k: v.contiguous() for k, v in rounded.items()}, folder / "vae.safetensors")
+        record = {
+            "vae": self.options.vae, "config": config.dump(model.config), "spec": config.dump(spec), "training": state,
+        }  # fmt: skip
+        (folder / "vae.json").write_text(json.dumps(record, indent=1))
 
 
-def _noise(generator: torch.Generator, n: int, c: int, size: int, exponent: float | Tensor) -> Float[Tensor, "n c s s"]:
-    """Gaussian noise of unit variance whose amplitude falls with frequency to the power of -`exponent`."""
-    frequency = torch.hypot(torch.fft.fftfreq(size)[:, None], torch.fft.rfftfreq(size)[None]) * size
-    spectrum = torch.fft.rfft2(torch.randn(n, c, size, size, generator=generator))
-    noise = torch.fft.irfft2(spectrum * frequency.clamp_min(1) ** -exponent, s=(size, size))
-    return noise / noise.std((1, 2, 3), keepdim=True)
+def to_uint8(frames: Tensor) -> np.ndarray:
+    """[-1, 1] "3 t h w" -> uint8 "t h w 3"."""
+    return frames.add(1).mul(127.5).round().clamp(0, 255).byte().movedim(0, -1).cpu().numpy()
 
 
-def _fractal(generator: torch.Generator, n: int, size: int) -> Float[Tensor, "n 3 s s"]:
-    """1/f noise: mostly grey with some colour, as nature is."""
-    exponent = _uniform(generator, (n, 1, 1, 1), 0.8, 1.8)
-    grey, tint = _noise(generator, n, 1, size, exponent), _noise(generator, n, 3, size, exponent)
-    mean = _uniform(generator, (n, 3, 1, 1), -0.4, 0.4)
-    return mean + _uniform(generator, (n, 1, 1, 1), 0.1, 0.5) * (
-        grey + _uniform(generator, (n, 1, 1, 1), 0.0, 0.6) * tint
-    )
-
-
-def _leaves(generator: torch.Generator, n: int, size: int, leaves: int = 96) -> Float[Tensor, "n 3 s s"]:
-    """Ellipses and boxes over one another, radii distributed as r^-3, each of one colour with a little texture."""
-    axis = torch.linspace(0, 1, size)
-    angle, x0, y0 = _uniform(generator, (3, n, leaves, 1, 1), 0, 1)
-    x, y = axis[None, :] - x0, axis[:, None] - y0
-    cos, sin = torch.cos(angle * math.pi), torch.sin(angle * math.pi)
-    radius = 0.03 / _uniform(generator, (n, leaves, 1, 1), 0.01, 1).sqrt()
-    aspect = _uniform(generator, (n, leaves, 1, 1), 0.3, 1)
-    along, across = (cos * x + sin * y).abs() / radius, (cos * y - sin * x).abs() / (radius * aspect)
-    box = torch.rand(n, leaves, 1, 1, generator=generator) < 0.3
-    inside = torch.where(box, torch.maximum(along, across), torch.hypot(along, across)) < 1
-    order = torch.arange(1, leaves + 1)[:, None, None]
-    top = (inside * order).amax(1)  # 0 where no leaf lies
-    colours = _uniform(generator, (n, leaves + 1, 3), -1, 1) * _uniform(generator, (n, 1, 1), 0.3, 1)
-    colour = colours[torch.arange(n)[:, None, None], top].permute(0, 3, 1, 2)
-    return colour + _noise(generator, n, 1, size, 1.0) * _uniform(generator, (n, 1, 1, 1), 0.0, 0.1)
-
-
-def _gradients(generator: torch.Generator, n: int, size: int) -> Float[Tensor, "n 3 s s"]:
-    """Smooth colour: a 3x3 grid of colours, interpolated."""
-    return F.interpolate(_uniform(generator, (n, 3, 3, 3), -1, 1), (size, size), mode="bicubic", align_corners=True)
-
-
-def _stripes(generator: torch.Generator, n: int, size: int) -> Float[Tensor, "n 3 s s"]:
-    """Two colours in stripes from 4 pixels to half the frame apart, from soft to hard."""
-    angle, phase = _uniform(generator, (2, n, 1, 1, 1), 0, math.tau)
-    period = 4 * (size / 8) ** torch.rand(n, 1, 1, 1, generator=generator)
-    axis = torch.arange(size)
-    wave = torch.sin((axis[None, :] * torch.cos(angle) + axis[:, None] * torch.sin(angle)) * math.tau / period + phase)
-    wave = (wave * _uniform(generator, (n, 1, 1, 1), 0.7, 6)).clamp(-1, 1) / 2 + 0.5
-    one, other = _uniform(generator, (2, n, 3, 1, 1), -1, 1)
-    return torch.lerp(one, other, wave)
-
-
-def _drift(
-    generator: torch.Generator, still: Float[Tensor, "n c s s"], t: int, h: int, w: int
-) -> Float[Tensor, "n c {t} {h} {w}"]:
-    """Film still pictures with a camera that moves, turns and zooms steadily; a third of the cameras rest."""
-    n, _, size, _ = still.shape
-    moves = (torch.rand(n, 1, 1, generator=generator) < 2 / 3) * torch.linspace(-0.5, 0.5, t)[None, :, None]
-    seconds = t / 8
-    angle = _uniform(generator, (n, 1, 1), -math.pi, math.pi) + moves * _uniform(generator, (n, 1, 1), -0.3, 0.3) * seconds
-    scale = torch.exp(_uniform(generator, (n, 1, 1), -0.4, 0.1) + moves * _uniform(generator, (n, 1, 1), -0.15, 0.15) * seconds)
-    shift = _uniform(generator, (n, 1, 2), -0.3, 0.3) + moves * _uniform(generator, (n, 1, 2), -0.3, 0.3) * seconds
-    cos, sin = scale * torch.cos(angle), scale * torch.sin(angle)
-    rows = torch.cat([cos * w / size, -sin * h / size, shift[..., :1], sin * w / size, cos * h / size, shift[..., 1:]], -1)
-    grid = F.affine_grid(rows.view(n * t, 2, 3), [n * t, 1, h, w], align_corners=False)
-    frames = F.grid_sample(
-        still.repeat_interleave(t, 0), grid, mode="bilinear", padding_mode="reflection", align_corners=False
-    )
-    return frames.unflatten(0, (n, t)).transpose(1, 2)
+def _bank(o: Config, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Frames "n t h w 3" and masks "n t h w" of the bank and its held-out clips, rendered once, kept on disk."""
+    folder, total = Path(o.cache), o.bank + o.validation
+    record = {"world": o.world, "options": o.options, "seed": seed, "clips": total}
+    described = folder / "bank.json"
+    if not described.exists() or json.loads(described.read_text()) != record:
+        folder.mkdir(parents=True, exist_ok=True)
+        described.unlink(missing_ok=True)
+        frames = masks = None
+        # Far from the indices of the training set of the transformer, which begin at 0.
+        for i, clip in enumerate(
+            render.clips(o.world, o.options, seed, range(10_000_000, 10_000_000 + total), o.workers)
+        ):
+            assert clip.truth is not None and clip.truth.masks is not None
+            if frames is None or masks is None:
+                shape = (total, *clip.frames.shape)
+                frames = np.lib.format.open_memmap(folder / "frames.npy", "w+", np.uint8, shape)
+                masks = np.lib.format.open_memmap(folder / "masks.npy", "w+", np.uint8, shape[:-1])
+            frames[i], masks[i] = clip.frames, clip.truth.masks
+        assert frames is not None and masks is not None
+        frames.flush()
+        masks.flush()
+        described.write_text(json.dumps(record))
+    return np.load(folder / "frames.npy"), np.load(folder / "masks.npy")

@@ -28,8 +28,14 @@ VERBS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("bumps into {o}", "bump into {o}", "bumping into {o}"),
         ("knocks {o} away", "knock {o} away", "knocking {o} away"),
     ),
-    "land": (("falls onto {o}", "fall onto {o}", "falling onto {o}"), ("drops on {o}", "drop on {o}", "dropping on {o}")),
-    "topple": (("topples off {o}", "topple off {o}", "toppling off {o}"), ("falls off {o}", "fall off {o}", "falling off {o}")),
+    "land": (
+        ("falls onto {o}", "fall onto {o}", "falling onto {o}"),
+        ("drops on {o}", "drop on {o}", "dropping on {o}"),
+    ),
+    "topple": (
+        ("topples off {o}", "topple off {o}", "toppling off {o}"),
+        ("falls off {o}", "fall off {o}", "falling off {o}"),
+    ),
     "rest on": (
         ("rests on {o}", "rest on {o}", "resting on {o}"),
         ("stands on top of {o}", "stand on top of {o}", "standing on top of {o}"),
@@ -48,7 +54,10 @@ VERBS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("falls and breaks into pieces", "", "falling and breaking into pieces"),
         ("drops and falls apart", "", "dropping and falling apart"),
     ),
-    "smash": (("smashes {o} to pieces", "", "smashing {o} to pieces"), ("hits and breaks {o}", "", "hitting and breaking {o}")),
+    "smash": (
+        ("smashes {o} to pieces", "", "smashing {o} to pieces"),
+        ("hits and breaks {o}", "", "hitting and breaking {o}"),
+    ),
     "paint": (
         ("moves {d} and leaves a stroke of paint", "", "moving {d} and leaving a stroke of paint"),
         ("paints a stroke {d}", "", "painting a stroke {d}"),
@@ -146,6 +155,7 @@ class Tale:
     bounced: frozenset[int]
     move: str
     decor: Decor
+    sizes: tuple[float, float]  # metres: below the first a solid is "small", above the second "large"
 
 
 def write(rng: np.random.Generator, tale: Tale) -> dict[str, str]:
@@ -219,7 +229,7 @@ def _groups(beats: tuple[Beat, ...]) -> list[list[Beat]]:
         else:
             groups.append([beat])
     mentioned = {k for beat in beats if len(beat.objects) > 1 for k in beat.objects}
-    return [g for g in groups if g[0].kind != "stand" or len(g[0].objects) > 1 or g[0].objects[0] not in mentioned]
+    return [g for g in groups if g[0].kind != "stand" or g[0].objects[0] not in mentioned]
 
 
 def _clause(
@@ -237,21 +247,25 @@ def _clause(
 
     def noun(k: int) -> str:
         solid = tale.objects[k]
-        return _noun(solid, "the" if k in known else article, sized=sized and k not in known, rng=rng if typed else None)
+        sizes = tale.sizes if sized and k not in known else None
+        return _noun(solid, "the" if k in known else article, sizes=sizes, rng=rng if typed else None)
 
     beat = group[0]
+    subject, *others = beat.objects
     verb = VERBS[beat.kind][rng.integers(len(VERBS[beat.kind]))]
     direction = str(rng.choice(DIRECTIONS[beat.direction])) if beat.direction else ""
-    other = noun(beat.objects[1]) if len(beat.objects) > 1 else ""
+    other = noun(others[0]) if others else ""
     said = verb[form if form else int(len(group) > 1)].format(o=other, d=direction)
     if beat.kind == "hit" and form == 0 and beat.direction and rng.random() < 0.4:
-        moves = "rolls" if tale.objects[beat.objects[0]].shape == "ball" else "slides"
+        moves = "rolls" if tale.objects[subject].shape == "ball" else "slides"
         said = f"{moves} {direction} and {said}"
-    return f"{_enumerate([noun(b.objects[0]) for b in group], ' n ' if typed and rng.random() < 0.3 else ' and ')} {said}"
+    nouns = [noun(b.objects[0]) for b in group]
+    last = " n " if typed and rng.random() < 0.3 else " and "
+    return f"{_enumerate(nouns, last)} {said}"
 
 
 def _beside(rng: np.random.Generator, tale: Tale, article: str) -> str:
-    """Two solids told through their relation: "a red ball falls to the left of a blue box"; "" where that is unclear."""
+    """Two solids told by their relation: "a red ball falls to the left of a blue box"; "" where that is unclear."""
     relation = tale.relations[0]
     first = [b for b in tale.beats if b.objects == (relation.subject,)]
     if relation.word not in SIDES or not first or tale.beats[-1].kind != "stand":
@@ -262,7 +276,7 @@ def _beside(rng: np.random.Generator, tale: Tale, article: str) -> str:
 
 
 def _passing(tale: Tale, article: str, known: set[int] | frozenset[int] = frozenset()) -> str:
-    """" in front of the blue box" for a solid that passes another."""
+    """The end of a clause about a solid that passes another: " in front of the blue box"."""
     for relation in tale.relations:
         if relation.word.startswith("pass"):
             other = _noun(tale.objects[relation.other], "the" if relation.other in known else article)
@@ -270,28 +284,35 @@ def _passing(tale: Tale, article: str, known: set[int] | frozenset[int] = frozen
     return ""
 
 
-def _noun(solid: Solid | Prop, article: str, *, sized: bool = False, rng: np.random.Generator | None = None) -> str:
-    """"a large red ball"; with `rng` as typed: now and then "cube" or "can"."""
+def _noun(
+    solid: Solid | Prop,
+    article: str,
+    *,
+    sizes: tuple[float, float] | None = None,
+    rng: np.random.Generator | None = None,
+) -> str:
+    """Such as "a large red ball"; `sizes` adds a word for small or large, `rng` now and then "cube" or "can"."""
     word = solid.shape
     if word == "biped":
-        return " ".join(p for p in (article, f"puppet with {_article(solid.colour)} {solid.colour} balloon for a head") if p)
+        return f"{article} puppet with {_article(solid.colour)} {solid.colour} balloon for a head".strip()
     word = {"quadruped": "four-legged puppet"}.get(word, word)
     if rng is not None and rng.random() < 0.3:
         word = {"box": "cube", "cylinder": "can"}.get(word, word)
-    size = {-1: "small", 0: "", 1: "large"}[_bigness(solid)] if sized else ""
+    size = _size_word(solid, sizes) if sizes else ""
     phrase = " ".join(p for p in (size, solid.colour, word) if p)
     if article == "a":
-        return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
+        return f"{_article(phrase)} {phrase}"
     return f"{article} {phrase}" if article else phrase
 
 
-def _bigness(solid: Solid | Prop) -> int:
-    """-1 small, 0 middling, 1 large, by the radius of the ball of equal volume (m)."""
+def _size_word(solid: Solid | Prop, sizes: tuple[float, float]) -> str:
+    """Either "small", "large" or "", by the radius of the ball of equal volume (m); puppets have none."""
     x = solid.size
     volumes = {"ball": 4.19 * x[0] ** 3, "box": 8 * np.prod(x), "cylinder": 6.28 * x[0] ** 2 * x[-1]}
-    volume = volumes.get(solid.shape, 4.19 * 0.35**3)  # puppets have no size word
-    radius = (volume / 4.19) ** (1 / 3)
-    return int(radius > 0.38) - int(radius < 0.33)
+    if solid.shape not in volumes:
+        return ""
+    radius = (volumes[solid.shape] / 4.19) ** (1 / 3)
+    return "small" if radius < sizes[0] else "large" if radius > sizes[1] else ""
 
 
 def _surface(decor: Decor) -> str:

@@ -1,7 +1,7 @@
 """From a seed to a clip: cast, simulate, judge, photograph, tell."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -11,7 +11,7 @@ from worldpatch.worlds._tabletop import caption, looks, props, scenario, stories
 from worldpatch.worlds._tabletop.camera import close_up, geometry, shoot, silhouettes
 from worldpatch.worlds._tabletop.judge import CHECKS, View, judge, view
 from worldpatch.worlds._tabletop.palette import TONES
-from worldpatch.worlds._tabletop.records import Beat, Decor, Script, Shot, Solid, Trace
+from worldpatch.worlds._tabletop.records import Beat, Decor, Format, Script, Shot, Solid, Trace
 from worldpatch.worlds._tabletop.stage import PATTERNS, Stage, stage
 
 TRIES = 40
@@ -35,18 +35,6 @@ LOOKS: dict[int, tuple[tuple[str, float], ...]] = {
     3: (("plain", 7.0), ("clay", 1.0), ("outline", 1.0), ("night", 1.0)),
     4: (("plain", 6.0), ("clay", 1.0), ("outline", 1.0), ("pencil", 1.0), ("night", 1.0)),
 }
-
-
-class Format(Protocol):
-    """The part of `tabletop.Config` that filming reads."""
-
-    level: int
-    height: int
-    width: int
-    rate: float
-    frames: int
-    supersample: int
-    masks: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +71,7 @@ def film(config: Format, sequence: np.random.SeedSequence, *, seed: int, licence
         bounced=frozenset(event.objects[0] for event in bounces),
         move=take.shot.move,
         decor=decor,
+        sizes=stories.SIZES[config.level],
     )
     truth = Truth(
         objects=tuple(_describe(item) for item in take.script.objects),
@@ -128,9 +117,7 @@ def _rehearse(config: Format, rng: np.random.Generator, theatre: Stage, decor: D
         seen = view(script, trace, camera, config.height, config.width, config.rate)
         events = judge(script, trace, seen)
         if events is not None:
-            return Take(
-                script=script, shot=shot, camera=camera, trace=trace, states=states, seen=seen, events=events
-            )
+            return Take(script=script, shot=shot, camera=camera, trace=trace, states=states, seen=seen, events=events)
     raise AssertionError("a solid that stands still in the middle of the floor was not seen to stand still")
 
 
@@ -182,6 +169,7 @@ def _photograph(
     whole = silhouettes(take.camera, script.solids, take.trace.pose)
     whole = np.pad(whole, ((0, 0), (0, len(script.objects) - len(script.solids))))
     compound = [k for k, item in enumerate(script.objects) if len(_parts(item)) > 1]
+    theatre.reserve(h * s, w * s)
     for t, qpos in enumerate(take.states):
         theatre.pose(qpos, t / config.rate)
         theatre.aim(shot.azimuth[t], shot.elevation[t], shot.distance[t], shot.target[t], shot.fovy[t])

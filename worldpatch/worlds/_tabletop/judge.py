@@ -36,7 +36,7 @@ def view(script: Script, trace: Trace, camera: Camera, height: int, width: int, 
 
 def judge(script: Script, trace: Trace, seen: View) -> tuple[Event, ...] | None:
     """Events of the script in the order they happened, or None if any beat did not happen or was not in frame."""
-    inside = ((seen.share > 0.04) & (seen.share < 0.96)).all(-1)
+    inside = np.all((seen.share > 0.04) & (seen.share < 0.96), axis=-1)
     if (inside.mean(0) < SHARE_IN_FRAME).any() or not inside[0].all():
         return None
     events = []
@@ -93,7 +93,10 @@ def _stand(beat: Beat, trace: Trace, seen: View) -> float | None:
 
 
 def _hit(beat: Beat, trace: Trace, seen: View) -> float | None:
-    """The first touches the second, which had stood still and then moves by 0.12 m; it came from the named side. Time: the touch."""
+    """The first touches the second, which had stood still and then moves by 0.12 m; and it came going the named way.
+
+    Time: the touch.
+    """
     a, b = beat.objects
     time = trace.touch.get((min(a, b), max(a, b)))
     if time is None or time <= 0.15 or time > seen.duration - 0.3:
@@ -149,7 +152,7 @@ def _hide(beat: Beat, trace: Trace, seen: View) -> float | None:
 
 
 def _occluded(points: np.ndarray, seen: View) -> np.ndarray:
-    """Whether the script's first wall stands between the camera and each point "t 3" (slab test, Kay and Kajiya 1986)."""
+    """Whether the script's first wall is between the camera and each point "t 3" (slabs, Kay and Kajiya 1986)."""
     wall = next(prop for prop in seen.script.props if prop.shape == "wall")
     turn = np.radians(seen.script.heading - 90.0)
     to_world = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]])
@@ -193,7 +196,8 @@ def _break(beat: Beat, trace: Trace, seen: View) -> float | None:
 
 def _smash(beat: Beat, trace: Trace, seen: View) -> float | None:
     """The first touches the second, whose parts then are apart. Time: the touch."""
-    time, apart = trace.touch.get(beat.objects), _apart(beat.objects[1], trace)
+    a, b = beat.objects
+    time, apart = trace.touch.get((a, b)), _apart(b, trace)
     return time if time is not None and apart is not None and 0.1 < time <= apart else None
 
 

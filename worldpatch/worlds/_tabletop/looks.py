@@ -77,4 +77,3 @@ def _edges(picture: Picture, mask: Mask) -> np.ndarray:
 def _halves(array: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
     """Views of all but the last and all but the first along an axis."""
     return (array[:-1], array[1:]) if axis == 0 else (array[:, :-1], array[:, 1:])
-

@@ -111,7 +111,7 @@ def eaten(colour: str, place: tuple[float, float], half: float, bites: tuple[flo
 
 
 def stroll(side: float, start: float, length: float, seconds: float) -> Callable[[float], tuple[float, float]]:
-    """A steady walk of `length` metres from x = `start` towards `side`, with the leg phase that keeps feet from sliding."""
+    """A steady walk of `length` metres from x = `start` to `side`, with the leg phase that keeps feet from sliding."""
     speed = length / max(seconds, 0.5)
     stride = 4 * 0.4 * np.sin(SWING)  # metres per two steps
     return lambda t: (start + side * speed * t, 2 * np.pi * speed * t / stride + 0.6)

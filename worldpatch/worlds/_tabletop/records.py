@@ -14,13 +14,26 @@ Vector = tuple[float, float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Format:
+    """The part of `tabletop.Config` that filming reads; see there."""
+
+    level: int = 1
+    height: int = 64
+    width: int = 64
+    rate: float = 8.0
+    frames: int = 25
+    supersample: int = 2
+    masks: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class Solid:
     """One coloured solid. `size` holds MuJoCo half sizes: ball (r,), box (x, y, z), cylinder (r, half height).
 
     `spin` is the angular velocity in view axes (rad/s), `turn` the yaw (rad); `lying` puts a cylinder on its side with
     its axis across the view. `bounce` is the coefficient of restitution asked for; `friction` the sliding coefficient,
-    `rolling` the rolling coefficient in metres, `density` in kg/m3. `parts` 8 makes a box of eight that flies apart when
-    it strikes something.
+    `rolling` the rolling coefficient in metres, `density` in kg/m3. `parts` 8 makes a box of eight that flies apart
+    when it strikes something.
     """
 
     shape: str
@@ -70,7 +83,8 @@ class Prop:
     """Something that moves by rule, not by physics: scenery ("wall", "ramp"), a puppet, paint, a box that is eaten.
 
     `motion(seconds)` gives position and quaternion "p 7" of every part in the view frame; part 0 is the prop's pose.
-    `extent` is about its half size in metres. Props with a `colour` word are objects that captions and truth name; they follow the solids in numbering.
+    `extent` is about its half size in metres. Props with a `colour` word are objects that captions and truth name; they
+    follow the solids in numbering.
     """
 
     shape: str

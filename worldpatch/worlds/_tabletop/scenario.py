@@ -69,7 +69,9 @@ def stands(cast: Casting) -> Script:
 def jumps(cast: Casting) -> Script:
     """A solid hops straight up and lands."""
     (solid,) = cast.solids(cast.shape())
-    solid = replace(solid, velocity=(0.0, 0.0, cast.rng.uniform(3.2, 4.2)), bounce=0.3 if solid.shape == "ball" else 0.03)
+    solid = replace(
+        solid, velocity=(0.0, 0.0, cast.rng.uniform(3.2, 4.2)), bounce=0.3 if solid.shape == "ball" else 0.03
+    )
     return Script(kind="jump", solids=(solid,), beats=(Beat(kind="jump", objects=(0,)),))
 
 
@@ -191,9 +193,7 @@ def stack_topples(cast: Casting) -> Script:
     return Script(kind="topple", solids=(upper, lower), beats=beats)
 
 
-def dropped(
-    cast: Casting, solid: Solid, x: float, lift: float = 0.0, room: tuple[float, float] = (0.65, 0.9)
-) -> Solid:
+def dropped(cast: Casting, solid: Solid, x: float, lift: float = 0.0, room: tuple[float, float] = (0.65, 0.9)) -> Solid:
     """The solid in the air above (x, 0), its lowest point `room` metres over `lift`."""
     height = lift + solid.half_height + cast.rng.uniform(*room)
     bounce = float(cast.rng.uniform(0.5, 0.75)) if solid.shape == "ball" else 0.08

@@ -6,18 +6,22 @@ colour in place, and one OpenGL context serves every frame size.
 
 import atexit
 import functools
+import importlib
 import os
 from dataclasses import replace
+from typing import Any
 
 os.environ.setdefault("MUJOCO_GL", "osmesa")
 os.environ.setdefault("LP_NUM_THREADS", "1")  # one rasteriser thread: clips are parallel over processes instead
 
-import mujoco
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from worldpatch.worlds._tabletop.palette import COLOURS, TONES
 from worldpatch.worlds._tabletop.records import Decor, Prop, Script, Solid, Trace
+
+# Imported here because it reads MUJOCO_GL as it loads, and as Any because it fills its names in at run time.
+mujoco: Any = importlib.import_module("mujoco")
 
 ROOM = 4.0  # metres from the middle to each wall
 STEP = 0.0025  # seconds, about; the true step divides a frame evenly
@@ -52,7 +56,8 @@ def _xml(bodies: int, props: int) -> str:
         for i in range(bodies)
     )
     pool += "".join(
-        f'<body name="prop{i}" mocap="true" pos="{3 * i} 9 -50"><geom type="sphere" size="0.2" material="solid"/></body>'
+        f'<body name="prop{i}" mocap="true" pos="{3 * i} 9 -50">'
+        '<geom type="sphere" size="0.2" material="solid"/></body>'
         for i in range(props)
     )
     return f"""
@@ -68,8 +73,10 @@ def _xml(bodies: int, props: int) -> str:
       <asset>
         <texture type="skybox" builtin="gradient" rgb1="0.86 0.90 0.94" rgb2="0.97 0.97 0.96" width="32" height="192"/>
         <texture name="plain" type="2d" builtin="flat" rgb1="1 1 1" width="32" height="32"/>
-        <texture name="checkered" type="2d" builtin="checker" rgb1="1 1 1" rgb2="0.84 0.84 0.84" width="128" height="128"/>
-        <texture name="tiled" type="2d" builtin="flat" rgb1="1 1 1" mark="edge" markrgb="0.78 0.78 0.78" width="64" height="64"/>
+        <texture name="checkered" type="2d" builtin="checker" rgb1="1 1 1" rgb2="0.84 0.84 0.84"
+          width="128" height="128"/>
+        <texture name="tiled" type="2d" builtin="flat" rgb1="1 1 1" mark="edge"
+          markrgb="0.78 0.78 0.78" width="64" height="64"/>
         <material name="plain" texture="plain" texuniform="true" specular="0" shininess="0"/>
         <material name="checkered" texture="checkered" texuniform="true" texrepeat="1 1" specular="0"/>
         <material name="tiled" texture="tiled" texuniform="true" texrepeat="1.2 1.2" specular="0"/>
@@ -77,8 +84,10 @@ def _xml(bodies: int, props: int) -> str:
         <material name="solid" specular="0.2" shininess="0.35"/>
       </asset>
       <worldbody>
-        <light name="sun" directional="true" pos="0 0 4" dir="0.4 0.5 -1" diffuse="0.42 0.42 0.40" ambient="0 0 0" specular="0.3 0.3 0.3"/>
-        <light name="fill" directional="true" pos="0 0 4" dir="-0.5 0.4 -0.7" diffuse="0.12 0.12 0.14" specular="0 0 0" castshadow="false"/>
+        <light name="sun" directional="true" pos="0 0 4" dir="0.4 0.5 -1" diffuse="0.42 0.42 0.40"
+          ambient="0 0 0" specular="0.3 0.3 0.3"/>
+        <light name="fill" directional="true" pos="0 0 4" dir="-0.5 0.4 -0.7" diffuse="0.12 0.12 0.14"
+          specular="0 0 0" castshadow="false"/>
         <geom name="floor" type="plane" size="{ROOM} {ROOM} 0.1" material="plain" friction="0.6 0.005 0.0005"/>
         {walls}{pool}
       </worldbody>
@@ -107,6 +116,7 @@ class Stage:
         self._first = self.model.body("solid0").id
         self._geom = np.array([self.model.body_geomadr[self._first + i] for i in range(bodies + props)])
         self._owner = np.full(bodies + props, -1)  # the object that each body belongs to, -1 the stage
+        self._members: list[slice] = []  # the bodies of each solid
         self._broken: set[int] = set()
 
     # -------------------------------------------------------------------------------------------------------- dressing
@@ -116,6 +126,8 @@ class Stage:
         model, data = self.model, self.data
         self.script, self._broken = script, set()
         self._decorate(decor, script.heading)
+        place = np.cumsum([0, *(solid.parts for solid in script.solids)])
+        self._members = [slice(int(a), int(b)) for a, b in zip(place[:-1], place[1:], strict=True)]
         bodies = [(k, solid) for k, solid in enumerate(script.solids) for _ in range(solid.parts)]
         self._owner[:] = -1
         for i in range(self.bodies):
@@ -127,18 +139,19 @@ class Stage:
         self._furnish()
         mujoco.mj_setConst(model, data)  # the contact solver scales by inverse weights, which the new masses change
         mujoco.mj_resetData(model, data)
-        place = np.cumsum([0, *(solid.parts for solid in script.solids)])
-        for k, solid in enumerate(script.solids):
+        for solid, members in zip(script.solids, self._members, strict=True):
             for part in range(solid.parts):
-                self._place(int(place[k]) + part, solid, _turn(script.heading), part)
+                self._place(members.start + part, solid, _turn(script.heading), part)
         self._move_props(0.0)
         mujoco.mj_forward(model, data)
 
     def _decorate(self, decor: Decor, heading: float) -> None:
         model = self.model
         model.geom_matid[self._floor] = model.material(decor.pattern).id
-        model.mat_rgba[model.material(decor.pattern).id, :3] = TONES[decor.floor]
-        model.mat_reflectance[model.material(decor.pattern).id] = 0.3 if decor.gloss else 0.0
+        model.mat_rgba[model.material(decor.pattern).id, :3] = (0.8 if decor.gloss else 1.0) * np.array(
+            TONES[decor.floor]  # a reflection adds light, so a glossy floor starts darker
+        )
+        model.mat_reflectance[model.material(decor.pattern).id] = 0.2 if decor.gloss else 0.0
         model.mat_specular[model.material("solid").id] = 0.0 if decor.look == "clay" else 0.2
         for i in range(4):
             shade = (1.0, 0.94)[i % 2]  # neighbouring walls differ, so that a turning camera shows at the corners
@@ -276,15 +289,10 @@ class Stage:
         )
         return trace, np.stack(states)
 
-    def _members(self) -> list[slice]:
-        """The bodies of each solid."""
-        place = np.cumsum([0, *(solid.parts for solid in self.script.solids)])
-        return [slice(int(a), int(b)) for a, b in zip(place[:-1], place[1:], strict=True)]
-
     def _poses(self) -> Float[np.ndarray, "k 7"]:
         """Position and quaternion of every object; a solid in parts is where their middle is."""
         qpos = self.data.qpos.reshape(self.bodies, 7)
-        rows = [np.r_[qpos[m, :3].mean(0), qpos[m.start, 3:]] for m in self._members()]
+        rows = [np.r_[qpos[m, :3].mean(0), qpos[m.start, 3:]] for m in self._members]
         turn = _turn(self.script.heading)
         yaw, quaternion = np.array([np.cos(turn / 2), 0.0, 0.0, np.sin(turn / 2)]), np.zeros(4)
         for prop in self.script.props:
@@ -297,7 +305,7 @@ class Stage:
     def _velocity(self) -> Float[np.ndarray, "k 6"]:
         """Linear and angular velocity of every object in world axes; puppets' by central differences."""
         qvel, rows, world = self.data.qvel.reshape(self.bodies, 6), [], np.zeros(3)
-        for m in self._members():
+        for m in self._members:
             mujoco.mju_rotVecQuat(world, qvel[m.start, 3:], self.data.qpos[7 * m.start + 3 : 7 * m.start + 7])
             rows.append(np.r_[qvel[m, :3].mean(0), world])
         for prop in self.script.props:
@@ -309,17 +317,18 @@ class Stage:
     def _spread(self) -> Float[np.ndarray, " k"]:
         """Mean distance of each solid's parts from their middle, in metres."""
         qpos = self.data.qpos.reshape(self.bodies, 7)
-        parts = [qpos[m, :3] for m in self._members()]
+        parts = [qpos[m, :3] for m in self._members]
         return np.array([np.linalg.norm(p - p.mean(0), axis=-1).mean() if len(p) > 1 else 0.0 for p in parts])
 
     def _break(self, touch: dict[tuple[int, int], float]) -> None:
         """A solid in parts flies apart once something strikes it, or it strikes something."""
-        for k, (solid, members) in enumerate(zip(self.script.solids, self._members(), strict=True)):
+        for k, (solid, members) in enumerate(zip(self.script.solids, self._members, strict=True)):
             if solid.parts > 1 and k not in self._broken and any(k in pair and t > 0.02 for pair, t in touch.items()):
                 self._broken.add(k)
                 qpos, qvel = self.data.qpos.reshape(self.bodies, 7), self.data.qvel.reshape(self.bodies, 6)
-                outward = qpos[members, :2] - qpos[members, :2].mean(0)
-                qvel[members, :2] += BURST * outward / np.linalg.norm(outward, axis=1, keepdims=True)
+                outward = qpos[members, :3] - qpos[members, :3].mean(0)
+                speed = np.where(outward[:, 2:] > 0, 1.6 * BURST, BURST)  # upper parts must not stay on the lower ones
+                qvel[members, :2] += speed * outward[:, :2] / np.linalg.norm(outward[:, :2], axis=1, keepdims=True)
 
     def _look(self, frame: int, touch: dict[tuple[int, int], float], seen: list[tuple[int, int, int]]) -> None:
         """Note who touches whom now: solids by number, the stage as -1."""
@@ -339,6 +348,11 @@ class Stage:
         self._camera.azimuth, self._camera.elevation, self._camera.distance = azimuth, elevation, distance
         self._camera.lookat[:] = target
         self.model.vis.global_.fovy = fovy
+
+    def reserve(self, height: int, width: int) -> None:
+        """Make the off-screen buffer this large (pixels): a larger one costs time to clear."""
+        if (self._renderer.offHeight, self._renderer.offWidth) != (height, width):
+            mujoco.mjr_resizeOffscreen(width, height, self._renderer)
 
     def pose(self, qpos: Float[np.ndarray, " q"], time: float) -> None:
         """Set the recorded state of this time, ready to be rendered."""
@@ -391,7 +405,7 @@ class Stage:
 
 
 @functools.cache
-def _context() -> mujoco.GLContext:
+def _context() -> Any:
     """The process's one OpenGL context, current from here on."""
     context = mujoco.GLContext(LARGEST, LARGEST)
     context.make_current()

@@ -19,15 +19,16 @@ def hides(cast: Casting) -> Script:
 
 
 def rolls_down(cast: Casting) -> Script:
-    """A ball rolls down a ramp and on over the floor."""
+    """A ball rolls down a ramp, over the floor, and up to a low wall."""
     (ball,) = cast.solids("ball")
-    side, angle, length, r = cast.side(), cast.rng.uniform(0.26, 0.40), 1.2, ball.size[0]
-    plank = props.ramp(0.05 * side, 0.0, side, length, angle, 0.7)
+    side, angle, length, r = cast.side(), cast.rng.uniform(0.22, 0.36), 1.05, ball.size[0]
+    plank = props.ramp(0.2 * side, 0.0, side, length, angle, 0.7)
+    stop = props.wall((1.0 * side, 0.0, 0.0), (0.05, 0.4, 0.12))
     along, up = length - 0.12, r + 0.03  # up the plank from its foot, and off its surface
-    x = 0.05 * side - side * (along * np.cos(angle) - up * np.sin(angle))
-    ball = replace(ball.at(x, 0.0, along * np.sin(angle) + up * np.cos(angle) + 0.01), rolling=0.012)
+    x = 0.2 * side - side * (along * np.cos(angle) - up * np.sin(angle))
+    ball = replace(ball.at(x, 0.0, along * np.sin(angle) + up * np.cos(angle) + 0.01), rolling=0.012, bounce=0.05)
     beat = Beat(kind="roll down", objects=(0,), direction="right" if side > 0 else "left")
-    return Script(kind="ramp", solids=(ball,), beats=(beat,), props=(plank,))
+    return Script(kind="ramp", solids=(ball,), beats=(beat,), props=(plank, stop))
 
 
 def rebounds(cast: Casting) -> Script:
@@ -37,7 +38,11 @@ def rebounds(cast: Casting) -> Script:
     block = props.wall((0.85 * side, 0.0, 0.0), (0.07, 0.55, 0.30))
     speed = cast.rng.uniform(1.3, 1.8)
     ball = replace(
-        ball.at(-0.7 * side, 0.0, ball.half_height), velocity=(side * speed, 0, 0), friction=0.02, rolling=0.01, bounce=0.85
+        ball.at(-0.7 * side, 0.0, ball.half_height),
+        velocity=(side * speed, 0, 0),
+        friction=0.05,
+        rolling=0.015,
+        bounce=0.8,
     )
     beat = Beat(kind="rebound", objects=(0,), direction="right" if side > 0 else "left")
     return Script(kind="rebound", solids=(ball,), beats=(beat,), props=(block,))
@@ -68,13 +73,18 @@ def smashes(cast: Casting) -> Script:
 
 
 def tower(cast: Casting) -> Script:
-    """Three solids rest on each other."""
+    """Three small solids rest on each other."""
+    cast = replace(cast, scale=0.72 * cast.scale)
     top, middle, base = cast.solids(cast.shape("box", "cylinder"), *("box", "cylinder")[:: int(cast.side())])
     x = float(cast.rng.uniform(-0.4, 0.4))
     base = base.at(x, 0.0, base.half_height)
     middle = middle.at(x, 0.0, 2 * base.half_height + middle.half_height)
     top = top.at(x, 0.0, 2 * (base.half_height + middle.half_height) + top.half_height)
-    beats = (Beat(kind="rest on", objects=(0, 1)), Beat(kind="rest on", objects=(1, 2)), Beat(kind="stand", objects=(2,)))
+    beats = (
+        Beat(kind="rest on", objects=(0, 1)),
+        Beat(kind="rest on", objects=(1, 2)),
+        Beat(kind="stand", objects=(2,)),
+    )
     return Script(kind="tower", solids=(top, middle, base), beats=beats)
 
 
@@ -168,3 +178,5 @@ STILLS: tuple[tuple[Scenario, float], ...] = (
 """Scenarios that one frame can show: for images of levels 3 and 4."""
 
 SCALES = {**scenario.SCALES, 3: 0.98, 4: 0.92}
+SIZES = {1: (0.33, 0.38), 2: (0.33, 0.38), 3: (0.28, 0.34), 4: (0.265, 0.32)}
+"""Below the first a solid is small, above the second large: radius in metres of the ball of equal volume."""

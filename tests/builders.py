@@ -1,0 +1,179 @@
+"""Tiny plans, models and data sets, made from nothing in milliseconds, that the tests of several rooms share."""
+
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Generator, Tensor, nn
+
+from worldpatch import config
+from worldpatch.data import shards
+from worldpatch.flow.pack import pack
+from worldpatch.types import Camera, Clip, Cond, Kind, LatentSpec, Packed, Plan, Reference
+
+CHANNELS, STRIDE_T, STRIDE_S = 4, 4, 8
+PATCH = (1, 2, 2)
+TEXT_WIDTH = 24
+SPEC = LatentSpec(
+    channels=CHANNELS, stride_t=STRIDE_T, stride_s=STRIDE_S,
+    first_mean=(0.0,) * CHANNELS, first_std=(1.0,) * CHANNELS,
+    later_mean=(0.0,) * CHANNELS, later_std=(1.0,) * CHANNELS,
+)  # fmt: skip
+
+
+# --------------------------------------------------------------------------------------------------------------- models
+
+
+def backbone(name: str = "packed", perturbed: bool = True, **options: Any) -> nn.Module:
+    """A tiny backbone; perturbed away from its zero-initialised layers, which would hide most mistakes."""
+    module = config.resolve("dit", name)
+    tiny = {"depth": 2, "channels": CHANNELS, "patch": PATCH, "text_width": TEXT_WIDTH}
+    torch.manual_seed(7)
+    model = module.Model(module.Config(**{**tiny, **options}))
+    return perturb(model) if perturbed else model
+
+
+def perturb(model: nn.Module, by: float = 0.05) -> nn.Module:
+    generator = Generator().manual_seed(3)
+    with torch.no_grad():
+        for p in model.parameters():
+            p += by * torch.randn(p.shape, generator=generator)
+    return model
+
+
+def velocity_of(
+    model: nn.Module, packed: Packed, cond: Cond, until: Tensor | None = None, times: Tensor | None = None
+) -> Tensor:
+    """One forward pass without a cache, at the packed tokens' own times (or at `times`, one per token)."""
+    distinct, index = torch.unique(packed.time if times is None else times, return_inverse=True)
+    return model(packed.tokens, packed.position, distinct, index, packed.segments, cond, until=until)
+
+
+def cond_of(packed: Packed, text: Sequence[Tensor]) -> Cond:
+    """Conditions of a packed sequence whose samples have these text tokens."""
+    return Cond(
+        text=torch.cat([*text, torch.zeros(0, TEXT_WIDTH)]), text_lengths=tuple(len(t) for t in text),
+        camera=packed.camera, camera_known=packed.camera_known,
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------------------------- plans
+
+
+def camera(frames: int = 9, side: float = 32.0) -> Camera:
+    """A camera that turns and moves and zooms a little."""
+    turn, zoom = np.linspace(0, 0.5, frames), np.linspace(30, 34, frames)
+    pose = np.tile(np.eye(4, dtype=np.float32), (frames, 1, 1))
+    pose[:, 0, 0], pose[:, 0, 2], pose[:, 2, 0], pose[:, 2, 2] = np.cos(turn), np.sin(turn), -np.sin(turn), np.cos(turn)
+    pose[:, :3, 3] = np.stack([turn, 1 + 0 * turn, -turn], -1)
+    intrinsics = np.stack([zoom, zoom, np.full(frames, side / 2), np.full(frames, side / 2)], -1)
+    return Camera(intrinsics=intrinsics.astype(np.float32), pose=pose)
+
+
+def plan(
+    grid: tuple[int, int, int], start: Tensor | float = 0.7, kind: Kind = "clip", seed: int = 0, **more: Any
+) -> Plan:
+    """A plan over latents drawn from `seed`."""
+    known = torch.randn(CHANNELS, *grid, generator=Generator().manual_seed(seed))
+    start = torch.full(grid, start) if isinstance(start, float) else start
+    return Plan(**{"start": start, "rate": 8.0, "kind": kind, "known": known, **more})
+
+
+def mixed_plans() -> list[Plan]:
+    """A clip with a camera, an image, a continuation with a known prefix, keyframes with one time per frame, a box."""
+    prefix, box = torch.full((2, 6, 4), 0.4), torch.zeros(3, 4, 4)
+    prefix[:1] = 0
+    box[1:, 2:, :2] = 0.9
+    per_frame = torch.tensor([0.2, 0.9])[:, None, None].expand(2, 4, 4).clone()
+    frames = torch.randn(2, CHANNELS, 4, 4, generator=Generator().manual_seed(9))
+    references = (Reference(latent=frames[0], time=0.5), Reference(latent=frames[1], time=None))
+    return [
+        plan((3, 4, 6), seed=1, camera=camera()),
+        plan((1, 4, 4), 1.0, "image", seed=2),
+        plan((2, 6, 4), prefix, "continuation", seed=3, rate=12.0),
+        plan((2, 4, 4), per_frame, seed=4, references=references, camera=camera()),
+        plan((3, 4, 4), box, seed=5),
+    ]
+
+
+def mixed_text() -> list[Tensor]:
+    """Text tokens of `mixed_plans`, the fourth sample's dropped."""
+    generator = Generator().manual_seed(11)
+    return [torch.randn(m, TEXT_WIDTH, generator=generator) for m in (5, 2, 7, 0, 3)]
+
+
+def mixed() -> tuple[Packed, Cond]:
+    packed = pack(mixed_plans(), PATCH, SPEC)
+    return packed, cond_of(packed, mixed_text())
+
+
+def changed(packed: Packed, rows: Tensor) -> Packed:
+    """The same sequence with other content in these rows (a mask)."""
+    other = torch.randn(packed.tokens.shape, generator=Generator().manual_seed(99))
+    return dataclasses.replace(packed, tokens=torch.where(rows[:, None], other, packed.tokens))
+
+
+# ------------------------------------------------------------------------------------------------------------ data sets
+
+CAPTIONS = ("a red ball falls", "a blue box rolls to the left", "a green cylinder stands; the camera orbits", "nothing")
+
+
+def clips(grids: Sequence[tuple[int, int, int]], seed: int = 0) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Records of encoded clips with random latents of these latent grids, two keyframes each, every other a camera."""
+    generator = Generator().manual_seed(seed)
+    for i, (t, h, w) in enumerate(grids):
+        frames = 1 + (t - 1) * STRIDE_T
+        caption = CAPTIONS[i % len(CAPTIONS)]
+        clip = Clip(
+            frames=np.zeros((frames, h * STRIDE_S, w * STRIDE_S, 3), np.uint8),
+            rate=8.0,
+            captions={"terse": caption, "dense": f"{caption}, seen from above"},
+            camera=camera(frames, float(w * STRIDE_S)) if i % 2 else None,
+            seed=i,
+        )
+        latent = {
+            "latent": torch.randn(CHANNELS, t, h, w, generator=generator).half(),
+            "keyframes": torch.randn(2, CHANNELS, h, w, generator=generator).half(),
+            "times": torch.tensor([0.0, 0.25]),
+        }
+        yield f"clip-{i:04d}", shards.members(clip, latent)
+
+
+def data_set(folder: Path, grids: Sequence[tuple[int, int, int]], per_shard: int = 5, seed: int = 0) -> Path:
+    """Encoded clips on disk."""
+    writer = shards.Writer(folder, per_shard)
+    for key, members in clips(grids, seed):
+        writer.write(key, members)
+    writer.flush()
+    return folder
+
+
+def autoencoder(folder: Path) -> Path:
+    """An exported tiny autoencoder, untrained."""
+    module = config.resolve("vae", "causal")
+    torch.manual_seed(5)
+    model = module.Model(module.Config(channels=CHANNELS, width=12, encoder_depth=(1, 1), decoder_depth=(1, 1)))
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "vae.safetensors")
+    record = {"vae": "causal", "config": config.dump(model.config), "spec": config.dump(model.spec)}
+    (folder / "vae.json").write_text(json.dumps(record))
+    return folder
+
+
+def dit_options(folder: Path, clips: int = 12) -> dict[str, Any]:
+    """Options of a tiny run of the `dit` stage, with its data, all under `folder`."""
+    grids = [((4, 4, 4), (1, 4, 6), (3, 6, 4))[i % 3] for i in range(clips)]
+    return {
+        "data": (str(data_set(folder / "data", grids)),),
+        "validation": str(data_set(folder / "validation", grids[:5], seed=1)),
+        "vae": str(autoencoder(folder / "vae")),
+        "model": {"depth": 2, "channels": CHANNELS},
+        "text": {"vocabulary": 300, "width": 24, "depth": 1, "heads": 2, "max_tokens": 32},
+        "budget": 40,
+        "sheet_level": 0,
+    }

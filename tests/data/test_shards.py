@@ -1,0 +1,78 @@
+"""Shards are tars that any tool can read; a damaged one is named."""
+
+import json
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests import builders
+from worldpatch.config import UserError
+from worldpatch.data import shards
+from worldpatch.types import Clip, Event, Truth
+
+
+def test_round_trip(tmp_path: Path):
+    records = list(builders.clips([(2, 4, 4)] * 7))
+    builders.data_set(tmp_path, [(2, 4, 4)] * 7, per_shard=3)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f"shard-{i:06d}.tar" for i in range(3)]
+    assert list(shards.read(tmp_path)) == records
+    camera = shards.read_camera(records[1][1]["camera.npz"])
+    np.testing.assert_array_equal(camera.pose, builders.camera(5, 32.0).pose)
+
+
+def test_other_tools_can_read_them(tmp_path: Path):
+    builders.data_set(tmp_path, [(1, 4, 4)] * 2)
+    with tarfile.open(tmp_path / "shard-000000.tar") as tar:
+        assert tar.getnames() == [
+            "clip-0000.json", "clip-0000.latent.safetensors",
+            "clip-0001.json", "clip-0001.camera.npz", "clip-0001.latent.safetensors",
+        ]  # fmt: skip
+
+
+def test_nothing_half_written_is_read(tmp_path: Path):
+    writer = shards.Writer(tmp_path, per_shard=3)
+    for key, members in builders.clips([(1, 4, 4)] * 4):
+        writer.write(key, members)
+    assert len(list(shards.read(tmp_path))) == 3, "the fourth lies in a draft"
+    builders.data_set(tmp_path, [(1, 4, 4)] * 2)  # a later writer goes on after the whole shards
+    assert len(list(shards.read(tmp_path))) == 5
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.35, 0.5, 0.8])
+def test_a_truncated_tar_is_named(tmp_path: Path, share: float):
+    builders.data_set(tmp_path, [(2, 4, 4)] * 5)
+    shard = tmp_path / "shard-000000.tar"
+    content = shard.read_bytes().rstrip(b"\0")
+    shard.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(UserError, match=r"shard-000000\.tar is damaged .*build the data set again"):
+        list(shards.read(tmp_path))
+
+
+def test_a_tar_cut_between_two_clips_is_named(tmp_path: Path):
+    """Python's tarfile takes it for a shorter, whole one."""
+    builders.data_set(tmp_path, [(1, 4, 4)] * 3)
+    shard = tmp_path / "shard-000000.tar"
+    with tarfile.open(shard) as tar:
+        cut = tar.getmember("clip-0001.json").offset
+    shard.write_bytes(shard.read_bytes()[:cut])
+    with pytest.raises(UserError, match="cut short"):
+        list(shards.read(tmp_path))
+
+
+def test_an_empty_folder_says_what_to_do(tmp_path: Path):
+    with pytest.raises(UserError, match="holds no shard.*worldpatch data build"):
+        list(shards.read(tmp_path))
+
+
+def test_truth_is_written_as_plain_numbers():
+    truth = Truth(
+        objects=({"shape": "ball", "size": np.float32(0.5), "colour": "red"},),
+        events=(Event(kind="fall", time=0.5, objects=(0,)),),
+        pose=np.zeros((1, 1, 7)), velocity=np.zeros((1, 1, 6)), scene={"cuts": np.arange(2)},
+    )  # fmt: skip
+    clip = Clip(frames=np.zeros((1, 8, 8, 3), np.uint8), rate=8.0, truth=truth, captions={"terse": "a red ball falls"})
+    record = json.loads(shards.members(clip)["json"])
+    assert record["objects"][0]["size"] == 0.5 and record["scene"] == {"cuts": [0, 1]}
+    assert record["events"] == [{"kind": "fall", "time": 0.5, "objects": [0]}] and record["height"] == 8

@@ -1,0 +1,57 @@
+"""Every recipe builds: its options are known, its networks fit together, and its docstrings say how to run it."""
+
+import importlib
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from tests import builders
+from worldpatch import config
+from worldpatch.text.bytepair import train_tokenizer
+from worldpatch.train.loop import Run, resolve_precision
+from worldpatch.train.optim import make_optimisers, schedule
+
+FOLDER = Path(__file__).parents[1] / "recipes"
+
+
+def recipes() -> Iterator[tuple[str, str]]:
+    """(module, function) of all recipes: the public functions without parameters that return a Run."""
+    for path in sorted(FOLDER.glob("[!_]*.py")):
+        for name, function in inspect.getmembers(importlib.import_module(f"recipes.{path.stem}"), inspect.isfunction):
+            if function.__module__ == f"recipes.{path.stem}" and not name.startswith("_"):
+                yield path.stem, name
+
+
+@pytest.mark.parametrize(("module", "name"), recipes())
+def test_recipe_builds_on_the_meta_device(module: str, name: str):
+    function = getattr(importlib.import_module(f"recipes.{module}"), name)
+    assert inspect.getdoc(function), "a recipe says what it makes"
+    run = function()
+    assert isinstance(run, Run)
+    options = config.build(config.resolve("train/stages", run.stage).Config, run.options, "options.")
+    with torch.device("meta"):
+        model = networks(options)
+    assert all(p.is_meta for p in model.parameters()) and make_optimisers(model, run.optim)
+    assert 0 < schedule(0, run.steps, run.optim) <= 1 and run.optim.warmup < run.steps * (1 - run.optim.decay)
+    assert resolve_precision(run.precision, "cuda") in ("bf16", "fp32")
+
+
+def networks(options) -> nn.Module:
+    """What a stage's options would train."""
+    if hasattr(options, "backbone"):
+        text, dit = config.resolve("text", "bytepair"), config.resolve("dit", options.backbone)
+        words = config.build(text.Config, options.text, "text.")
+        shape = config.build(dit.Config, {"text_width": words.width, **options.model}, "model.")
+        return nn.ModuleDict({
+            "text": text.Encoder(words, train_tokenizer(builders.CAPTIONS, 300)), "dit": dit.Model(shape),
+        })  # fmt: skip
+    vae = config.resolve("vae", options.vae)
+    return vae.Model(config.build(vae.Config, options.model, "model."))
+
+
+def test_there_are_recipes():
+    assert list(recipes())
