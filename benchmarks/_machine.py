@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -119,7 +120,7 @@ def flops(call: Callable[[], object]) -> float:
     return float(counter.get_total_flops())
 
 
-def nearest(build: Callable[..., nn.Module], shapes: Sequence[tuple[int, ...]], target: int) -> nn.Module:
+def nearest(build: Callable[..., nn.Module], shapes: Sequence[tuple[Any, ...]], target: int) -> nn.Module:
     """The network whose number of parameters is nearest; raises ValueError where none is near enough."""
     counts = []
     for shape in shapes:

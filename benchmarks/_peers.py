@@ -6,7 +6,7 @@ as one packed sequence. The peers read a batch of one shape, so a list is padded
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from _machine import nearest
@@ -53,21 +53,6 @@ def draw(grids: Iterable[tuple[int, int, int]], seed: int = 0) -> list[Sample]:
         )
         for grid in grids
     ]  # fmt: skip
-
-
-class Contestant(Protocol):
-    """A network and how it reads samples. Inputs are prepared outside the timed calls, as a data loader would.
-
-    `inference` is one denoising step, as in the middle of sampling; `training` is forward and backward of the mean
-    squared error of the velocity.
-    """
-
-    name: str
-    network: nn.Module
-
-    def inference(self, samples: Sequence[Sample]) -> Callable[[], Any]: ...
-
-    def training(self, samples: Sequence[Sample]) -> Callable[[], Any]: ...
 
 
 class Ours:
@@ -141,6 +126,11 @@ class Latte(Peer):
     def _forward(self, latents: Tensor, times: Tensor, text: Tensor) -> Tensor:
         self.network.temp_pos_embed = self.table[:, : latents.shape[2]]
         return super()._forward(latents, times, text)
+
+
+Contestant = Ours | Peer
+"""`inference` is one denoising step, as in the middle of sampling; `training` is forward and backward of the mean
+squared error of the velocity. Both prepare their inputs, as a data loader would, and return the call that is timed."""
 
 
 def _backward(network: nn.Module, loss: Tensor) -> None:

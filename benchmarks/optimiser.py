@@ -44,9 +44,8 @@ def main() -> None:
         "data": [arguments.data], "validation": arguments.validation, "vae": arguments.vae, "budget": arguments.budget,
         "model": {"depth": arguments.depth}, "text": {"width": 64, "depth": 1}, "sheet_level": 0,
     }  # fmt: skip
-    print(
-        f"depth {arguments.depth}, {arguments.steps} steps of {arguments.budget} tokens, {torch.get_num_threads()} threads\n"
-    )
+    sizes = f"depth {arguments.depth}, {arguments.steps} steps of {arguments.budget} tokens"
+    print(f"{sizes}, {torch.get_num_threads()} threads\n")
     print("| optimiser | validation loss | seconds |\n|---|---|---|")
     for name in arguments.only:
         with tempfile.TemporaryDirectory() as folder:

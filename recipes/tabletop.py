@@ -9,6 +9,8 @@
 Measured results stand in checkpoints/tabletop/card.md.
 """
 
+import dataclasses
+
 from worldpatch.train.loop import Run
 from worldpatch.train.optim import Optim
 
@@ -30,7 +32,7 @@ def dit() -> Run:
     """The text encoder and the transformer on 64 px latents of levels 1 and 2."""
     return Run(
         stage="dit",
-        steps=3400,
+        steps=2500,
         options={
             "data": ("out/level1", "out/level2"), "validation": "out/validation", "vae": "out/vae/export",
             "model": {"depth": 4}, "text": {"depth": 3, "width": 192}, "budget": 32 * 112,
@@ -40,3 +42,10 @@ def dit() -> Run:
         sheet_minutes=8,
         validate_every=400,
     )  # fmt: skip
+
+
+def decoder() -> Run:
+    """The decoder alone, after the latents are stored: sharper pictures, the same latents."""
+    run = vae()
+    options = {**run.options, "freeze_encoder": True, "start_from": "out/vae/export", "batch": 12}
+    return dataclasses.replace(run, steps=600, options=options)

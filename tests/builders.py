@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from hypothesis import HealthCheck, settings
 from safetensors.torch import save_file
 from torch import Generator, Tensor, nn
 
@@ -19,6 +20,8 @@ from worldpatch.types import Camera, Clip, Cond, Kind, LatentSpec, Packed, Plan,
 CHANNELS, STRIDE_T, STRIDE_S = 4, 4, 8
 PATCH = (1, 2, 2)
 TEXT_WIDTH = 24
+PATIENT = settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.too_slow])
+"""Hypothesis on a machine that trains beside the tests."""
 SPEC = LatentSpec(
     channels=CHANNELS, stride_t=STRIDE_T, stride_s=STRIDE_S,
     first_mean=(0.0,) * CHANNELS, first_std=(1.0,) * CHANNELS,
@@ -149,6 +152,7 @@ def data_set(folder: Path, grids: Sequence[tuple[int, int, int]], per_shard: int
     writer = shards.Writer(folder, per_shard)
     for key, members in clips(grids, seed):
         writer.write(key, members)
+        writer.rest()
     writer.flush()
     return folder
 

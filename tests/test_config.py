@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests import builders
 from worldpatch import config
 from worldpatch.config import UserError
 
@@ -67,6 +68,7 @@ numbers = st.floats(allow_nan=False, allow_infinity=False)
 inners = st.builds(Inner, rate=numbers, betas=st.tuples(numbers, numbers))
 
 
+@builders.PATIENT
 @given(st.builds(Outer, name=st.text(), inner=inners, parts=st.lists(inners, max_size=2).map(tuple)))
 def test_dump_and_build_round_trip(value: Outer):
     assert config.build(Outer, config.dump(value)) == value

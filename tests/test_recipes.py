@@ -1,4 +1,4 @@
-"""Every recipe builds: its options are known, its networks fit together, and its docstrings say how to run it."""
+"""Every recipe builds: its options are known and its networks fit together."""
 
 import importlib
 import inspect
@@ -28,15 +28,14 @@ def recipes() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize(("module", "name"), recipes())
 def test_recipe_builds_on_the_meta_device(module: str, name: str):
-    function = getattr(importlib.import_module(f"recipes.{module}"), name)
-    assert inspect.getdoc(function), "a recipe says what it makes"
-    run = function()
+    recipe = importlib.import_module(f"recipes.{module}")
+    run = getattr(recipe, name)()
     assert isinstance(run, Run)
     options = config.build(config.resolve("train/stages", run.stage).Config, run.options, "options.")
     with torch.device("meta"):
         model = networks(options)
     assert all(p.is_meta for p in model.parameters()) and make_optimisers(model, run.optim)
-    assert 0 < schedule(0, run.steps, run.optim) <= 1 and run.optim.warmup < run.steps * (1 - run.optim.decay)
+    assert 0 < schedule(0, run.steps, run.optim) <= 1
     assert resolve_precision(run.precision, "cuda") in ("bf16", "fp32")
 
 
@@ -53,5 +52,6 @@ def networks(options) -> nn.Module:
     return vae.Model(config.build(vae.Config, options.model, "model."))
 
 
-def test_there_are_recipes():
-    assert list(recipes())
+def test_every_file_of_recipes_says_how_to_run_them():
+    for module in {module for module, _ in recipes()}:
+        assert "worldpatch train recipes/" in (importlib.import_module(f"recipes.{module}").__doc__ or ""), module

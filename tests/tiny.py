@@ -22,7 +22,7 @@ def export(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     _export_vae(folder, generator)
     tokenizer = bytepair.train_tokenizer(CAPTIONS, 300)
-    text = bytepair.Config(vocabulary=tokenizer.get_vocab_size(), width=32, depth=1, heads=2, max_tokens=32)
+    text = bytepair.Config(vocabulary=tokenizer.get_vocab_size(), width=32, depth=1, heads=2, max_tokens=128)
     dit = packed.Config(depth=2, text_width=32)
     network = nn.Module()
     network.text, network.dit = bytepair.Encoder(text, tokenizer), packed.Model(dit)

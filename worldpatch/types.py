@@ -21,8 +21,9 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-Kind = Literal["clip", "continuation", "image"]
-"""How a latent grid begins: with the autoencoder's single first frame, in the middle of a stream, or a lone frame."""
+Kind = Literal["clip", "continuation", "image", "padding"]
+"""How a latent grid begins: with the autoencoder's single first frame, in the middle of a stream, or a lone frame.
+"padding" is no picture: it fills a packed sequence up to a fixed length."""
 
 
 # ----------------------------------------------------------------------------------------------- frames and their truth
@@ -182,10 +183,10 @@ class Packed:
 
     @property
     def noisy(self) -> Bool[Tensor, " n"]:
-        """Which tokens are predicted: those of noisy segments."""
+        """Which tokens are predicted: those of noisy segments that are no padding."""
         mask = torch.zeros(len(self.tokens), dtype=torch.bool, device=self.tokens.device)
         for s in self.segments:
-            if s.rule == "noisy":
+            if s.rule == "noisy" and s.kind != "padding":
                 mask[s.start : s.stop] = True
         return mask
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import builders
@@ -33,7 +33,7 @@ def test_a_batch_is_a_pure_function_of_seed_and_step(folder: Path):
     assert forwards != keys(LatentSet([folder], seed=4), range(20))
 
 
-@settings(deadline=None, max_examples=15)
+@builders.PATIENT
 @given(
     st.lists(st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(1, 3)), min_size=1, max_size=12),
     st.integers(36, 120),

@@ -35,6 +35,7 @@ def test_nothing_half_written_is_read(tmp_path: Path):
     writer = shards.Writer(tmp_path, per_shard=3)
     for key, members in builders.clips([(1, 4, 4)] * 4):
         writer.write(key, members)
+        writer.rest()
     assert len(list(shards.read(tmp_path))) == 3, "the fourth lies in a draft"
     builders.data_set(tmp_path, [(1, 4, 4)] * 2)  # a later writer goes on after the whole shards
     assert len(list(shards.read(tmp_path))) == 5

@@ -21,6 +21,7 @@ def test_time_zero_is_clean_and_one_is_noise():
     torch.testing.assert_close(x - torch.tensor([0.0, 1.0, 0.25])[:, None] * velocity, clean)
 
 
+@builders.PATIENT
 @given(st.integers(1, 60), st.floats(1, 10))
 def test_schedules_fall_from_one_to_zero(steps: int, shift: float):
     times = schedule(steps, shift)

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import builders
@@ -14,7 +14,7 @@ from worldpatch.flow.pack import noisy_only, pack, patchify, positions, rays, se
 from worldpatch.types import Camera
 
 
-@settings(deadline=None, max_examples=30)
+@builders.PATIENT
 @given(st.tuples(*[st.integers(1, 3)] * 3), st.tuples(*[st.integers(1, 3)] * 3), st.integers(1, 4))
 def test_unpatchify_undoes_patchify(grid: tuple[int, int, int], patch: tuple[int, int, int], channels: int):
     x = torch.randn(channels, *(g * p for g, p in zip(grid, patch, strict=True)))
@@ -94,6 +94,7 @@ def test_seconds_do_not_depend_on_the_rate():
     assert seconds("clip", 25, 4, 24.0)[-1] == pytest.approx(float(seconds("clip", 9, 4, 8.0)[-1]), abs=0.15)
 
 
+@builders.PATIENT
 @given(st.integers(1, 3), st.integers(1, 5), st.integers(1, 5))
 def test_places_are_centred(t: int, h: int, w: int):
     place = positions(builders.plan((t, 2 * h, 2 * w)), PATCH, SPEC)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import builders
@@ -23,7 +23,7 @@ def encoder() -> Encoder:
 ENCODER = encoder()
 
 
-@settings(deadline=None, max_examples=40)
+@builders.PATIENT
 @given(st.lists(st.text(max_size=6), min_size=1, max_size=4))
 def test_any_unicode_is_accepted(prompts: list[str]):
     with torch.no_grad():

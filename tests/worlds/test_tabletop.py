@@ -51,6 +51,15 @@ def test_same_seed_same_bytes_in_any_order():
     assert forward[0].frames.tobytes() != shoot(config, 2, 0).frames.tobytes()
 
 
+def test_levels_1_and_2_are_frozen():
+    """The shipped models were trained on these seeds; a change here changes what they were trained on."""
+    said = [shoot(tabletop.Config(level=level, masks=False), 3, 1).captions["typed"] for level in (1, 2)]
+    assert said == [
+        "blue cube dropping on the floor, camera orbiting right",
+        "purple cube sliding to the right on the floor, camera panning right",
+    ]
+
+
 def test_masks_do_not_change_the_picture():
     with_masks, without = (shoot(tabletop.Config(level=1, frames=3, masks=m), 3, 1) for m in (True, False))
     assert np.array_equal(with_masks.frames, without.frames)

@@ -16,6 +16,7 @@ from worldpatch.cli import data, doctor, evaluate, generate, train
 from worldpatch.cli._listing import listing
 
 BAD_INPUT, INTERRUPTED = 2, 130
+EXTRAS = {"mujoco": "worlds", "scipy": "eval", "matplotlib": "eval"}  # package -> the extra that brings it
 
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # typer exports its subclasses only
 
@@ -36,7 +37,7 @@ class Commands(TyperGroup):
 
 app = typer.Typer(
     cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    context_settings={"help_option_names": ["-h", "--help"]},
     epilog=f"Abilities of generate: {listing('generate/ops')}. Each command explains itself with --help.",
 )  # fmt: skip
 for command in (generate.generate, train.train, evaluate.evaluate, doctor.doctor):
@@ -51,7 +52,9 @@ def _version(asked: bool) -> None:
 
 
 @app.callback()
-def _top(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False) -> None:
+def _top(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
     """A sentence becomes a video, by a model this project trained."""
 
 
@@ -68,6 +71,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except ModuleNotFoundError as error:
+        if os.environ.get("WORLDPATCH_DEBUG") == "1" or error.name not in EXTRAS:
+            raise
+        return _fail(f"this needs {error.name}: pip install 'worldpatch[{EXTRAS[error.name]}]'", BAD_INPUT)
     except (ValueError, OSError, MemoryError, UsageError) as error:
         if os.environ.get("WORLDPATCH_DEBUG") == "1":
             raise

@@ -22,7 +22,7 @@ def meter(quiet: bool = False) -> Iterator[Meter]:
     if quiet:
         yield lambda phase, done, total, note="": None
         return
-    logger, handler = logging.getLogger("worldpatch"), _Notes(logging.WARNING)
+    logger, handler = logging.getLogger("worldpatch"), _Notes()
     logger.addHandler(handler)
     try:
         if sys.stderr.isatty():
@@ -35,10 +35,17 @@ def meter(quiet: bool = False) -> Iterator[Meter]:
 
 
 class _Notes(logging.Handler):
-    """Looks stderr up each time, for a live bar puts itself in its place."""
+    """Shows each note once. Looks stderr up each time, for a live bar puts itself in its place."""
+
+    def __init__(self):
+        super().__init__(logging.WARNING)
+        self.shown: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(f"note: {record.getMessage()}", file=sys.stderr)
+        message = record.getMessage()
+        if message not in self.shown:
+            print(f"note: {message}", file=sys.stderr)
+        self.shown.add(message)
 
 
 class _Lines:

@@ -25,13 +25,14 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless s
 @app.command()
 def build(
     world: World,
-    clips: Annotated[int, typer.Option(help="How many, without those reserved for evaluation.")],
+    clips: Annotated[int, typer.Option(help="How many to render; those reserved for evaluation are left out.")],
     vae: Annotated[str, typer.Option(help="Model name or folder of the autoencoder that encodes the clips.")],
     out: Annotated[Path, typer.Option(help="Folder of the set; one that was stopped goes on where it was.")],
     level: Level = None,
     seed: Seed = 0,
     first: Annotated[int, typer.Option(help="Index of the first clip, so that sets need not overlap.")] = 0,
     size_: Size = None,
+    recolours: Annotated[int, typer.Option(help="Versions of each clip in other colours.")] = 0,
     workers: Workers = None,
     device_: Annotated[str, typer.Option("--device", help="Where to encode: auto, cpu, cuda, ...")] = "auto",
     set_: Set = None,
@@ -39,12 +40,26 @@ def build(
 ) -> None:
     """Render clips of a world, encode them, and write shards that training reads."""
     begun = time.monotonic()
-    if clips < 1:
-        raise UserError(f"clips {clips} must be at least 1")
+    for name, value, least in (
+        ("clips", clips, 1),
+        ("recolours", recolours, 0),
+        ("first", first, 0),
+        ("seed", seed, 0),
+    ):
+        if value < least:
+            raise UserError(f"{name} {value} must be at least {least}")
     options = _options(world, level, size_, set_)
     from worldpatch.data import build as building
 
-    plan = building.Build(world=world, clips=clips, options=options, seed=seed, first=first, workers=_workers(workers))
+    plan = building.Build(
+        world=world,
+        clips=clips,
+        options=options,
+        seed=seed,
+        first=first,
+        recolours=recolours,
+        workers=_workers(workers),
+    )
     where = device(device_)
     with meter(quiet) as progress:
         made = building.build(

@@ -20,7 +20,10 @@ GIGA = 1e9
 def doctor(
     threads_: Annotated[int | None, typer.Option("--threads", help="CPU threads.  [default: all]")] = None,
 ) -> None:
-    """Print the environment, the speed of this machine, and what each shipped model will need here."""
+    """Say what this machine can do.
+
+    Prints the environment, the speed of this machine, and what each shipped model will need here.
+    """
     threads(threads_)
     _section("environment", _environment())
     speed = _speed()

@@ -32,9 +32,10 @@ def evaluate(
     threads_: Annotated[int | None, typer.Option("--threads", help="CPU threads.  [default: all]")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the table alone.")] = False,
 ) -> None:
-    """Sample a frozen suite and print how many prompts are fulfilled, beside what the detectors make of real renders.
+    """Sample a frozen suite and score it.
 
-    Writes report.md, report.json and contact sheets that name each clip's failures. No best-of-n: every clip counts.
+    Prints how many prompts are fulfilled, beside what the detectors make of real renders. Writes report.md,
+    report.json and contact sheets that name each clip's failures. No best-of-n: every clip counts.
     """
     for name, count in (("prompts", prompts), ("seeds", seeds)):
         if count is not None and count < 1:

@@ -85,8 +85,9 @@ def _generate(
         folder = generate.find(request.model)
         pipeline = generate.load(folder)
         recipe = files.recipe(request, folder)
+        generate.check(request, pipeline)
         _compare(former, recipe)
-        _check_words(request, pipeline.record or {})
+        _note_words(request, pipeline.record or {})
         result = generate.run(request, pipeline, progress)
         paths = files.save(result, output, recipe)
     if not quiet:
@@ -114,7 +115,7 @@ def _compare(former: Any, now: Any) -> None:
         log.warning(f"made with {former.threads} threads, now {now.threads}: the last bits may differ")
 
 
-def _check_words(request: Any, record: dict[str, Any]) -> None:
+def _note_words(request: Any, record: dict[str, Any]) -> None:
     """Note the words that the model never read, and the nearest prompt it knows."""
     from worldpatch.text import _known
 

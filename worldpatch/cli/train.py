@@ -22,9 +22,9 @@ def train(
     threads_: Annotated[int | None, typer.Option("--threads", help="CPU threads.  [default: all]")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless something is wrong.")] = False,
 ) -> None:
-    """Train what a recipe describes; the model is exported to OUT/export.
+    """Train what a recipe describes.
 
-    Ctrl-C finishes the step and saves; the same command goes on.
+    The model is exported to OUT/export. Ctrl-C finishes the step and saves; the same command goes on.
     """
     assignments = [*([f"steps={steps}"] if steps is not None else []), *(set_ or [])]
     _train(recipe, out, assignments, device_, threads_, quiet)

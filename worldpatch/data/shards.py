@@ -75,7 +75,7 @@ def _records(shard: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
         file.seek(-min(1024, shard.stat().st_size), io.SEEK_END)
         if file.read().strip(b"\0"):
             raise tarfile.ReadError("it was cut short")
-    with tarfile.open(shard) as tar:
+    with tarfile.open(shard, "r:") as tar:
         key, members = "", {}
         for info in tar:
             name, _, suffix = info.name.partition(".")

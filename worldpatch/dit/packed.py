@@ -18,6 +18,7 @@ from typing import cast
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from worldpatch.dit._attention import Layout, attend
 from worldpatch.dit._layers import SwiGLU, TimeEmbedding, init_linear, rms
@@ -39,6 +40,7 @@ class Config:
     registers: int = 4
     head_width: int = 64
     backend: str = "auto"
+    recompute: bool = False  # run each block again in the backward pass instead of keeping its activations
 
     @property
     def width(self) -> int:
@@ -160,7 +162,11 @@ class Model(nn.Module):
         modulation = self.modulate(embedded).unflatten(-1, (6, -1))  # (u, 6, d)
         for i, block in enumerate(self.blocks):
             past = None if context is None else (context.keys[i], context.values[i])
-            x, _, _ = block(x, modulation, index, rope, layout, self.config.backend, past)
+            inputs = (x, modulation, index, rope, layout, self.config.backend, past)
+            if self.config.recompute and self.training:
+                x, _, _ = checkpoint(block, *inputs, use_reentrant=False)
+            else:
+                x, _, _ = block(*inputs)
         shift, scale = self.modulate_out(embedded).to(x.dtype).chunk(2, dim=-1)
         noisy = slice(0, None) if context is not None else slice(span.contexts, None)
         x, index = x[noisy], index[noisy]
@@ -216,7 +222,7 @@ class Model(nn.Module):
         return [torch.cat((registers, shape[i : i + 1], t)) for i, t in enumerate(text)]
 
     def flops(self, segments: Segments, text_lengths: Sequence[int], cached: bool = False) -> int:
-        """Operations of one forward pass, two per multiply-add: products and attention. Training costs three times this."""
+        """Operations of one forward pass, two per multiply-add, in products and attention. Training costs thrice."""
         d, c = self.config.width, self.config.token_width
         hidden = cast(Block, self.blocks[0]).feed.out.in_features
         span = _Spans(segments, torch.device("cpu"))

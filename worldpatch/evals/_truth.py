@@ -13,7 +13,7 @@ EVENTS = ("stand", "fall", "jump", "spin", "topple", "struck", "left", "right", 
 CAMERAS = ("rest", "orbit left", "orbit right", "pan left", "pan right", "zoom in", "zoom out")
 """What the camera can do. A dolly counts as a zoom: in pixels they differ by a parallax too slight to judge by."""
 
-_SAME: dict[Any, str] = {
+_SAME = {
     "rest on": "stand",
     "land": "fall",
     "bounce": "fall",
@@ -49,7 +49,7 @@ def expected(clip: Clip) -> Expected:
         Solid(colour=o["colour"], shape=o["shape"], events=e) for o, e in zip(clip.truth.objects, events, strict=True)
     )
     move = clip.truth.scene["camera"]
-    return Expected(solids=solids, camera=_SAME.get(move, move), motion=amount(clip.frames))
+    return Expected(solids=solids, camera=_class(move), motion=amount(clip.frames))
 
 
 def _events(count: int, beats: list[dict[str, Any]]) -> list[tuple[str, ...]]:
@@ -60,6 +60,10 @@ def _events(count: int, beats: list[dict[str, Any]]) -> list[tuple[str, ...]]:
         if beat["kind"] == "hit":  # captions leave open from which side
             told[actor], told[others[0]] = ("left", "right"), ("struck",)
         elif not told[actor]:
-            kind = beat["direction"] or beat["kind"]
-            told[actor] = (_SAME.get(kind, kind),)
+            told[actor] = (_class(beat["direction"] or beat["kind"]),)
     return told
+
+
+def _class(name: str) -> str:
+    """The detectors' word for a world's event or camera move."""
+    return _SAME.get(name, name)

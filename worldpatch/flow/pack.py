@@ -116,6 +116,13 @@ def pack(plans: Sequence[Plan], patch: Patch, spec: LatentSpec) -> Packed:
     )
 
 
+def padding(tokens: int, patch: Patch) -> Plan:
+    """A plan of so many patches that are attended to by none but themselves and predicted by none: one shape for all
+    batches is what compiled kernels want."""
+    pt, ph, pw = patch
+    return Plan(start=torch.ones(pt, ph, tokens * pw), rate=1.0, kind="padding")
+
+
 def unpack(
     packed: Packed, tokens: Float[Tensor, "n d"], plans: Sequence[Plan], patch: Patch
 ) -> list[Float[Tensor, "c t h w"]]:

@@ -36,6 +36,11 @@ def run(request: Request, pipeline: Pipeline, progress: Progress | None = None) 
     return next(run_many([request], pipeline, progress))
 
 
+def check(request: Request, pipeline: Pipeline) -> None:
+    """Raises whatever UserError `run` would raise, in milliseconds."""
+    pipeline.network.text.encode([_plan(request, pipeline).plan.prompt])
+
+
 def run_many(
     requests: Sequence[Request], pipeline: Pipeline, progress: Progress | None = None, tokens: int = TOKENS
 ) -> Iterator[Result]:

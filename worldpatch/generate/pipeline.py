@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -99,9 +98,10 @@ class Pipeline:
 def load(folder: Path, device: str = "cpu") -> Pipeline:
     """A shipped or exported model. Raises UserError that names what is missing or damaged, and what to do."""
     record = _record(folder / "model.json", "backbone", "dit", "text")
-    text, dit = config.resolve("text", "bytepair"), config.resolve("dit", record["backbone"])
+    text = config.resolve("text", record.get("text_encoder", "bytepair"))
+    dit = config.resolve("dit", record["backbone"])
     network = nn.Module()
-    network.text = text.Encoder(config.build(text.Config, record["text"], "text."), _tokenizer(text, folder))
+    network.text = text.load(record["text"], folder)
     network.dit = dit.Model(config.build(dit.Config, record["dit"], "dit."))
     _load_weights(network, folder / "model.safetensors")
     vae = load_vae(folder if (folder / "vae.json").exists() else Path(record["training"]["run"]["options"]["vae"]))
@@ -133,16 +133,6 @@ def _record(path: Path, *needed: str) -> dict[str, Any]:
     if missing:
         raise UserError(f"{path} is damaged (it lacks {', '.join(missing)}): fetch the model folder again")
     return record
-
-
-def _tokenizer(text: ModuleType, folder: Path) -> Any:
-    path = folder / "tokenizer.json"
-    if not path.exists():
-        raise UserError(f"{path} is missing: fetch the model folder again")
-    try:
-        return text.Encoder.load_tokenizer(path)
-    except Exception as error:  # the library raises no narrower type
-        raise UserError(f"{path} is damaged ({error}): fetch the model folder again") from error
 
 
 def _load_weights(model: nn.Module, path: Path) -> None:

@@ -1,1 +1,5 @@
-"""Captions -> conditioning tokens. One file per encoder; each has `Config`, `Encoder(config, ...)` and `encode`."""
+"""Captions -> conditioning tokens. One file per encoder.
+
+Each has `create(values, captions)` and `load(values, folder)`, which give an `Encoder`: a module with `config.width`,
+`encode(prompts) -> (tokens "m d", lengths)` and `save(folder)`.
+"""

@@ -6,8 +6,9 @@ need binding ("red" goes with "ball") more than knowledge.
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -15,7 +16,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from worldpatch.config import UserError
+from worldpatch.config import UserError, build
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,25 @@ def train_tokenizer(captions: Iterable[str], vocabulary: int) -> Tokenizer:
     trainer = trainers.BpeTrainer(vocab_size=vocabulary, initial_alphabet=alphabet, show_progress=False)
     tokenizer.train_from_iterator((caption.lower() for caption in captions), trainer)
     return tokenizer
+
+
+def create(values: dict[str, Any], captions: Iterable[str]) -> "Encoder":
+    """An untrained encoder whose tokenizer has learned these captions; `values` are fields of Config."""
+    wished = build(Config, values, "text.")
+    tokenizer = train_tokenizer(captions, wished.vocabulary)
+    return Encoder(replace(wished, vocabulary=tokenizer.get_vocab_size()), tokenizer)
+
+
+def load(values: dict[str, Any], folder: Path) -> "Encoder":
+    """The encoder of an exported model, its weights still to be loaded. Raises UserError on a bad tokenizer.json."""
+    path = folder / "tokenizer.json"
+    if not path.exists():
+        raise UserError(f"{path} is missing: fetch the model folder again")
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises no narrower type
+        raise UserError(f"{path} is damaged ({error}): fetch the model folder again") from error
+    return Encoder(build(Config, values, "text."), tokenizer)
 
 
 class Encoder(nn.Module):
@@ -61,16 +81,23 @@ class Encoder(nn.Module):
         nn.init.normal_(self.embed.weight, std=1 / math.sqrt(config.width))
         nn.init.normal_(self.place.weight, std=1 / math.sqrt(config.width))
 
-    @classmethod
-    def load_tokenizer(cls, path: Path) -> Tokenizer:
-        return Tokenizer.from_file(str(path))
+    def save(self, folder: Path) -> None:
+        """What `load` needs besides the weights."""
+        self.tokenizer.save(str(folder / "tokenizer.json"))
+
+    def lengths(self, prompts: Sequence[str]) -> tuple[int, ...]:
+        """How many tokens each prompt has."""
+        return tuple(map(len, self._ids(prompts)))
+
+    def _ids(self, prompts: Sequence[str]) -> list[list[int]]:
+        return [self.tokenizer.encode(p.strip().lower()).ids if p.strip() else [] for p in prompts]
 
     def encode(self, prompts: Sequence[str]) -> tuple[Float[Tensor, "m d"], tuple[int, ...]]:
         """The tokens of all prompts one after another, and how many each has; "" has none. Case is ignored.
 
         Raises UserError on a prompt of more than `max_tokens` tokens.
         """
-        ids = [self.tokenizer.encode(p.strip().lower()).ids if p.strip() else [] for p in prompts]
+        ids = self._ids(prompts)
         for prompt, tokens in zip(prompts, ids, strict=True):
             if len(tokens) > self.config.max_tokens:
                 raise UserError(

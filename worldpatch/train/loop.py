@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +44,7 @@ class Run:
     validate_every: int = 500
 
 
+@runtime_checkable
 class Task(Protocol):
     """What a stage gives the loop."""
 

@@ -10,11 +10,13 @@ import torch
 from torch import Generator, Tensor, nn
 
 from worldpatch import config
+from worldpatch.config import UserError
 from worldpatch.data.loader import Item, LatentSet, hash_seed
 from worldpatch.flow import noise
 from worldpatch.flow.loss import flow_matching_loss, loss_per_bin
-from worldpatch.flow.pack import pack
+from worldpatch.flow.pack import pack, padding
 from worldpatch.flow.plan import to_device
+from worldpatch.train import checkpoint
 from worldpatch.types import Cond, LatentSpec, Packed, Plan
 
 BINS = 10
@@ -33,8 +35,10 @@ class Config:
     vae: str
     backbone: str = "packed"
     model: dict[str, Any] = field(default_factory=dict)
+    text_encoder: str = "bytepair"
     text: dict[str, Any] = field(default_factory=dict)
     budget: int = 5376
+    pad_to: int = 0  # fill every batch up to so many tokens (keyframes count beside the budget); 0: not at all
     drop_text: float = 0.1
     keep_camera: float = 0.3
     images: float = 0.08
@@ -47,7 +51,7 @@ class Config:
 class Network(nn.Module):
     """What is trained and shipped together."""
 
-    def __init__(self, text: nn.Module, dit: nn.Module):
+    def __init__(self, text: Any, dit: Any):
         super().__init__()
         self.text, self.dit = text, dit
 
@@ -59,28 +63,20 @@ class Task:
         self.validation = LatentSet([Path(options.validation)], 0).items[: options.validation_clips]
         self.spec = _spec(Path(options.vae))
         backbone = config.resolve("dit", options.backbone)
-        text = config.resolve("text", "bytepair")
-        tokenizer, text_config = self._tokenizer(text)
-        dit_config = config.build(backbone.Config, {"text_width": text_config.width, **options.model}, "model.")
+        text = self._text()
+        dit_config = config.build(backbone.Config, {"text_width": text.config.width, **options.model}, "model.")
         self.patch = dit_config.patch
-        self.model = Network(text.Encoder(text_config, tokenizer), backbone.Model(dit_config))
+        self.model = Network(text, backbone.Model(dit_config))
         if options.start_from:
-            from worldpatch.train.checkpoint import read
-
-            weights = read(Path(options.start_from) / "model.safetensors")
+            weights = checkpoint.read(Path(options.start_from) / "model.safetensors")
             self.model.load_state_dict({k: v.float() for k, v in weights.items()})
 
-    def _tokenizer(self, text: Any) -> tuple[Any, Any]:
+    def _text(self) -> Any:
+        module = config.resolve("text", self.options.text_encoder)
         if self.options.start_from:
             folder = Path(self.options.start_from)
-            values = json.loads((folder / "model.json").read_text())["text"]
-            tokenizer = text.Encoder.load_tokenizer(folder / "tokenizer.json")
-        else:
-            values = self.options.text
-            wished = config.build(text.Config, values, "text.").vocabulary
-            tokenizer = text.train_tokenizer((c for i in self.data.items for c in i.captions.values()), wished)
-            values = {**values, "vocabulary": tokenizer.get_vocab_size()}
-        return tokenizer, config.build(text.Config, values, "text.")
+            return module.load(json.loads((folder / "model.json").read_text())["text"], folder)
+        return module.create(self.options.text, (c for item in self.data.items for c in item.captions.values()))
 
     # ------------------------------------------------------------------------------------------------------- batches
 
@@ -90,6 +86,11 @@ class Task:
         items = self.data.batch(step, self.options.budget, self.patch)
         plans = [self._plan(item, generator) for item in items]
         packed = pack(plans, self.patch, self.spec)
+        if missing := self.options.pad_to and self.options.pad_to - len(packed.tokens):
+            if missing < 0:
+                raise UserError(f"a batch has {len(packed.tokens)} tokens, over pad_to={self.options.pad_to}: raise it")
+            plans.append(padding(missing, self.patch))
+            packed = pack(plans, self.patch, self.spec)
         return packed, torch.randn(packed.tokens.shape, generator=generator), [p.prompt for p in plans]
 
     def _plan(self, item: Item, generator: Generator) -> Plan:
@@ -131,8 +132,7 @@ class Task:
 
     def size(self, batch: tuple[Packed, Tensor, list[str]]) -> tuple[int, int, int]:
         packed, _, captions = batch
-        lengths = [len(self.model.text.tokenizer.encode(c.lower()).ids) for c in captions]  # type: ignore[union-attr]
-        flops = 3 * self.model.dit.flops(packed.segments, lengths)  # type: ignore[operator]
+        flops = 3 * self.model.dit.flops(packed.segments, self.model.text.lengths(captions))
         return len(captions), len(packed.tokens), flops
 
     # ---------------------------------------------------------------------------------------------------- validation
@@ -186,13 +186,14 @@ class Task:
         folder.mkdir(parents=True, exist_ok=True)
         weights = {k: v.detach().cpu().to(torch.bfloat16).contiguous() for k, v in model.state_dict().items()}
         save_file(weights, folder / "model.safetensors")
-        self.model.text.tokenizer.save(str(folder / "tokenizer.json"))  # type: ignore[union-attr]
+        self.model.text.save(folder)
         words = sorted({w for i in self.data.items for c in i.captions.values() for w in words_of(c)})
         grids = [tuple(i.latent.shape[1:]) for i in self.data.items]
         record = {
             "backbone": self.options.backbone,
-            "dit": config.dump(self.model.dit.config),  # type: ignore[union-attr]
-            "text": config.dump(self.model.text.config),  # type: ignore[union-attr]
+            "dit": config.dump(self.model.dit.config),
+            "text_encoder": self.options.text_encoder,
+            "text": config.dump(self.model.text.config),
             "words": words,
             "captions": sorted({i.captions["terse"] for i in self.data.items})[:4000],
             "trained_on": {

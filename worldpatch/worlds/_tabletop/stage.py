@@ -292,14 +292,14 @@ class Stage:
     def _poses(self) -> Float[np.ndarray, "k 7"]:
         """Position and quaternion of every object; a solid in parts is where their middle is."""
         qpos = self.data.qpos.reshape(self.bodies, 7)
-        rows = [np.r_[qpos[m, :3].mean(0), qpos[m.start, 3:]] for m in self._members]
+        rows = [np.concatenate([qpos[m, :3].mean(0), qpos[m.start, 3:]]) for m in self._members]
         turn = _turn(self.script.heading)
         yaw, quaternion = np.array([np.cos(turn / 2), 0.0, 0.0, np.sin(turn / 2)]), np.zeros(4)
         for prop in self.script.props:
             if prop.colour:
                 root = prop.motion(self.data.time)[0]
                 mujoco.mju_mulQuat(quaternion, yaw, root[3:])
-                rows.append(np.r_[_yaw(turn) @ root[:3], quaternion])
+                rows.append(np.concatenate([_yaw(turn) @ root[:3], quaternion]))
         return np.stack(rows)
 
     def _velocity(self) -> Float[np.ndarray, "k 6"]:
@@ -307,11 +307,11 @@ class Stage:
         qvel, rows, world = self.data.qvel.reshape(self.bodies, 6), [], np.zeros(3)
         for m in self._members:
             mujoco.mju_rotVecQuat(world, qvel[m.start, 3:], self.data.qpos[7 * m.start + 3 : 7 * m.start + 7])
-            rows.append(np.r_[qvel[m, :3].mean(0), world])
+            rows.append(np.concatenate([qvel[m, :3].mean(0), world]))
         for prop in self.script.props:
             if prop.colour:
                 later, sooner = (prop.motion(self.data.time + d)[0, :3] for d in (1e-3, -1e-3))
-                rows.append(np.r_[_yaw(_turn(self.script.heading)) @ (later - sooner) / 2e-3, np.zeros(3)])
+                rows.append(np.concatenate([_yaw(_turn(self.script.heading)) @ (later - sooner) / 2e-3, np.zeros(3)]))
         return np.stack(rows)
 
     def _spread(self) -> Float[np.ndarray, " k"]:
@@ -332,14 +332,16 @@ class Stage:
 
     def _look(self, frame: int, touch: dict[tuple[int, int], float], seen: list[tuple[int, int, int]]) -> None:
         """Note who touches whom now: solids by number, the stage as -1."""
-        for pair in self.data.contact.geom[: self.data.ncon]:
-            a, b = (self.model.geom_bodyid[g] - self._first for g in pair)
-            a, b = (self._owner[i] if i >= 0 else -1 for i in (a, b))
-            if a == b:
-                continue  # two parts of one solid
+        if not self.data.ncon:
+            return
+        bodies = self.model.geom_bodyid[self.data.contact.geom] - self._first
+        owners = np.where(bodies >= 0, self._owner[bodies], -1).tolist()
+        for a, b in owners:
             a, b = (b, a) if a < 0 or (b >= 0 and b < a) else (a, b)
-            if touch.setdefault((int(a), int(b)), self.data.time) is not None and (frame, int(a), int(b)) not in seen:
-                seen.append((frame, int(a), int(b)))
+            if a == b or (frame, a, b) in seen:  # two parts of one solid, or one more point of a known contact
+                continue
+            touch.setdefault((a, b), self.data.time)
+            seen.append((frame, a, b))
 
     # ------------------------------------------------------------------------------------------------------- rendering
 
@@ -393,8 +395,10 @@ class Stage:
         mujoco.mjv_updateScene(
             self.model, self.data, self._option, None, self._camera, mujoco.mjtCatBit.mjCAT_ALL.value, self._scene
         )
-        for wall in self._scene.geoms[1:5]:  # after the floor, as in the model
-            wall.category = mujoco.mjtCatBit.mjCAT_DECOR  # casts no shadow, whose rough edge would cross the floor
+        # Walls cast no shadow, whose rough edge would cross the floor; nor does a floor with props, which would speckle
+        # itself far away. The bare floor of levels 1 and 2 still does (a few pixels): their seeds keep their bytes.
+        for geom in self._scene.geoms[0 if self.props else 1 : 5]:  # the model begins with the floor and four walls
+            geom.category = mujoco.mjtCatBit.mjCAT_DECOR
 
     def _shoot(self, height: int, width: int) -> np.ndarray:
         window = mujoco.MjrRect(0, 0, width, height)
