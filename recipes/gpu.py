@@ -32,8 +32,8 @@ def dit() -> Run:
             "model": {"depth": 6}, "text": {"depth": 3, "width": 192}, "budget": 128 * 448,
         },
         optim=Optim(rate=1e-3, warmup=500, decay=0.2, ema=0.999),
-        save_minutes=3,
-        sheet_minutes=4,
+        save_minutes=3.0,
+        sheet_minutes=4.0,
         validate_every=2000,
     )  # fmt: skip
 

@@ -22,8 +22,8 @@ def vae() -> Run:
         steps=1000,
         options={"options": {"level": 2}, "bank": 1500, "cache": "out/bank", "batch": 12, "frames": 17},
         optim=Optim(rate=1e-3, warmup=150, decay=0.3, ema=0.99, weight_decay=0.0),
-        save_minutes=2,
-        sheet_minutes=4,
+        save_minutes=2.0,
+        sheet_minutes=4.0,
         validate_every=200,
     )
 
@@ -38,8 +38,8 @@ def dit() -> Run:
             "model": {"depth": 4}, "text": {"depth": 3, "width": 192}, "budget": 32 * 112,
         },
         optim=Optim(rate=1.5e-3, warmup=200, decay=0.25, ema=0.997),
-        save_minutes=4,
-        sheet_minutes=8,
+        save_minutes=4.0,
+        sheet_minutes=8.0,
         validate_every=400,
     )  # fmt: skip
 

@@ -64,28 +64,8 @@ def latents(home: Path) -> Path:
     former = os.getcwd()
     os.chdir(home)
     try:
-        assert (
-            main(
-                [
-                    *[
-                        "data",
-                        "build",
-                        "tabletop",
-                        "--clips",
-                        "6",
-                        "--vae",
-                        "tiny",
-                        "--out",
-                        "latents",
-                        "--size",
-                        "32x32",
-                        "-q",
-                    ],
-                    *FILM,
-                ]
-            )
-            == 0
-        )
+        sizes = ["--clips", "6", "--size", "32x32", *FILM]
+        assert main(["data", "build", "tabletop", "--vae", "tiny", "--out", "latents", "-q", *sizes]) == 0
     finally:
         os.chdir(former)
     return home / "latents"
@@ -149,7 +129,8 @@ def test_unknown_words_are_named_with_a_prompt_it_knows(capsys: pytest.CaptureFi
 
 
 def test_data_train_and_generate(latents: Path, capsys: pytest.CaptureFixture[str]):
-    assert main(["train", "mine:small", "--out", "run", "--set", "optim.warmup=2"]) == 0
+    warmup = ["--set", "optim.warmup=2"]
+    assert main(["train", "mine:small", "--out", "run", *warmup]) == 0
     assert "train 3/3, loss" in capsys.readouterr().err
     trained = json.loads(Path("run/export/model.json").read_text())["training"]["run"]
     assert trained["optim"]["warmup"] == 2
@@ -203,7 +184,7 @@ def wrong(capsys: pytest.CaptureFixture[str], code: int, arguments: list[str]) -
         ([PROMPT, "--size", "64x64", "--width", "64"], "twice"),
         ([PROMPT, "--seconds", "0"], "seconds 0.0"),
         ([PROMPT, "--seconds", "-3"], "seconds -3.0"),
-        ([PROMPT, "--seconds", "soon"], "'soon' is not a valid float"),
+        ([PROMPT, "--seconds", "soon"], "--seconds"),
         ([PROMPT, "--frames", "0"], "frames 0"),
         ([PROMPT, "--set", "mood=good"], "unknown parameter 'mood' of text_to_video; known: prompt"),
         ([PROMPT, "--set", "mood"], "write key=value"),
@@ -322,8 +303,8 @@ def test_sizes():
 
 
 def test_figures_for_people():
-    assert (clock(8.13), clock(200), clock(7500)) == ("8.1 s", "3 min 20 s", "2 h 5 min")
-    assert (amount(12), amount(12_300), amount(3.4e6), amount(2e9)) == ("12 B", "12.3 kB", "3.4 MB", "2 GB")
+    assert (clock(8.13), clock(200.0), clock(7500.0)) == ("8.1 s", "3 min 20 s", "2 h 5 min")
+    assert (amount(12), amount(12_300), amount(3_400_000), amount(2 * 10**9)) == ("12 B", "12.3 kB", "3.4 MB", "2 GB")
 
 
 def test_recipes_near_and_far_are_known():

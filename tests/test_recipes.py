@@ -54,4 +54,5 @@ def networks(options) -> nn.Module:
 
 def test_every_file_of_recipes_says_how_to_run_them():
     for module in {module for module, _ in recipes()}:
-        assert "worldpatch train recipes/" in (importlib.import_module(f"recipes.{module}").__doc__ or ""), module
+        text = importlib.import_module(f"recipes.{module}").__doc__ or ""
+        assert "worldpatch train recipes/" in text or "runs/" in text, module

@@ -3,6 +3,7 @@
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -50,7 +51,7 @@ def test_an_image_is_a_video_of_one_frame(pipeline: Pipeline):
 
 
 @pytest.mark.parametrize(("asked", "size"), [({"width": 48}, (48, 48)), ({"height": 16, "width": 32}, (16, 32))])
-def test_sides(pipeline: Pipeline, asked: dict[str, int], size: tuple[int, int]):
+def test_sides(pipeline: Pipeline, asked: dict[str, Any], size: tuple[int, int]):
     assert generate.run(request(**asked, frames=1), pipeline).frames.shape[2:4] == size
 
 
@@ -152,7 +153,7 @@ def test_missing_and_damaged_files_are_named(tmp_path: Path, folder: Path, name:
     with pytest.raises(UserError, match=rf"{name} is damaged .* again"):
         generate.load(tmp_path)
     (tmp_path / name).unlink()
-    # A model of a run in progress lies apart from its autoencoder: its record then says where that is, and here does not.
+    # A model of a run in progress lies apart from its autoencoder: its record says where that is; here not.
     with pytest.raises(UserError, match=f"{name} is missing: |holds no autoencoder"):
         generate.load(tmp_path)
 

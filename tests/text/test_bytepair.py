@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests import builders
 from worldpatch.config import UserError
-from worldpatch.text.bytepair import Config, Encoder, train_tokenizer
+from worldpatch.text.bytepair import Config, Encoder, load, train_tokenizer
 
 TOKENIZER = train_tokenizer(builders.CAPTIONS, 300)
 CONFIG = Config(vocabulary=TOKENIZER.get_vocab_size(), width=24, depth=2, heads=2, max_tokens=32)
@@ -80,6 +80,6 @@ def test_gradients_reach_every_parameter():
 def test_the_tokenizer_is_the_same_every_time_and_survives_a_file(tmp_path: Path):
     """A resumed run learns its tokenizer anew from the same captions."""
     assert train_tokenizer(builders.CAPTIONS, 300).to_str() == TOKENIZER.to_str()
-    TOKENIZER.save(str(tmp_path / "tokenizer.json"))
-    loaded = Encoder.load_tokenizer(tmp_path / "tokenizer.json")
+    Encoder(Config(vocabulary=300), TOKENIZER).save(tmp_path)
+    loaded = load({"vocabulary": 300}, tmp_path).tokenizer
     assert loaded.encode("a blue box").ids == TOKENIZER.encode("a blue box").ids

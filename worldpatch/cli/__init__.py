@@ -45,10 +45,11 @@ for command in (generate.generate, train.train, evaluate.evaluate, doctor.doctor
 app.add_typer(data.app, name="data")
 
 
-def _version(asked: bool) -> None:
+def _version(asked: bool) -> bool:
     if asked:
         print(__version__)
         raise typer.Exit
+    return asked
 
 
 @app.callback()

@@ -80,7 +80,7 @@ def _generate(
     request = replace(request, **fields, params=_merged(request.params, params))
     output = output or Path("out") / f"{_slug(request.params.get('prompt', ''))}.mp4"
     files.check(output, request.variants)
-    threads(threads_ or (former.threads if former else None))
+    threads(former.threads if former and threads_ is None else threads_)
     with meter(quiet) as progress:
         folder = generate.find(request.model)
         pipeline = generate.load(folder)

@@ -104,11 +104,21 @@ def load(folder: Path, device: str = "cpu") -> Pipeline:
     network.text = text.load(record["text"], folder)
     network.dit = dit.Model(config.build(dit.Config, record["dit"], "dit."))
     _load_weights(network, folder / "model.safetensors")
-    vae = load_vae(folder if (folder / "vae.json").exists() else Path(record["training"]["run"]["options"]["vae"]))
+    vae = load_vae(_home_of_vae(folder, record))
     return Pipeline(
         vae=vae.to(device).eval(), network=network.to(device).eval(), spec=vae.spec, patch=network.dit.config.patch,
         record=record, device=device,
     )  # fmt: skip
+
+
+def _home_of_vae(folder: Path, record: dict[str, Any]) -> Path:
+    """A shipped model has its autoencoder beside it; one fresh from training says which it was trained with."""
+    if (folder / "vae.json").exists():
+        return folder
+    options = record.get("training", {}).get("run", {}).get("options", {})
+    if "vae" not in options:
+        raise UserError(f"{folder} holds no autoencoder (vae.json is missing): fetch the model folder again")
+    return Path(options["vae"])
 
 
 def load_vae(folder: Path) -> Any:

@@ -78,7 +78,9 @@ def train(
     stage = config.resolve("train/stages", run.stage)
     task: Task = stage.Task(config.build(stage.Config, run.options, "options."), run.seed, device)
     session = _Session(run, task, folder, device)
-    with _Stop() as stop, ThreadPoolExecutor(1) as ahead, _Log(folder) as log:
+    # One thread of arithmetic for the batch ahead: a second team of OpenMP threads would spin against the first.
+    prefetch = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,))
+    with _Stop() as stop, prefetch as ahead, _Log(folder) as log:
         until = run.steps if stop_at is None else min(stop_at, run.steps)
         pending = ahead.submit(task.batch, session.step)
         while session.step < until and not stop.asked:

@@ -25,11 +25,17 @@ class Params(BaseModel):
     prompt: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)] = Field(
         description="what the video shows, such as 'a red ball falls'"
     )
-    width: int | None = Field(None, gt=0, le=LONGEST_SIDE, description="pixels, a multiple of the model's patch")
-    height: int | None = Field(None, gt=0, le=LONGEST_SIDE, description="pixels, a multiple of the model's patch")
-    seconds: float | None = Field(None, gt=0, le=600, description="length of the video; or give frames")
-    frames: int | None = Field(None, gt=0, le=14400, description="length of the video, 1 for an image; or give seconds")
-    fps: float | None = Field(None, ge=1, le=60, description="frames per second")
+    width: int | None = Field(
+        default=None, gt=0, le=LONGEST_SIDE, description="pixels, a multiple of the model's patch"
+    )
+    height: int | None = Field(
+        default=None, gt=0, le=LONGEST_SIDE, description="pixels, a multiple of the model's patch"
+    )
+    seconds: float | None = Field(default=None, gt=0, le=600, description="length of the video; or give frames")
+    frames: int | None = Field(
+        default=None, gt=0, le=14400, description="length of the video, 1 for an image; or give seconds"
+    )
+    fps: float | None = Field(default=None, ge=1, le=60, description="frames per second")
 
     @model_validator(mode="after")
     def one_length(self) -> "Params":
