@@ -49,3 +49,12 @@ def decoder() -> Run:
     run = vae()
     options = {**run.options, "freeze_encoder": True, "start_from": "out/vae/export", "batch": 12}
     return dataclasses.replace(run, steps=600, options=options)
+
+
+def longer() -> Run:
+    """A second leg of `dit`, from its exported weights."""
+    run = dit()
+    optim = dataclasses.replace(run.optim, warmup=100, decay=0.3)
+    return dataclasses.replace(
+        run, steps=3000, seed=1, optim=optim, options={**run.options, "start_from": "out/dit/export"}
+    )

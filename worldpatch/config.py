@@ -41,14 +41,23 @@ def build(cls: type[T], values: dict[str, Any], where: str = "") -> T:
     for key in values:
         if key not in known:
             raise UserError(f"unknown key {where + key!r} for {cls.__qualname__}; known: {', '.join(known)}")
+    needed = [f.name for f in dataclasses.fields(typing.cast(Any, cls)) if _required(f) and f.name not in values]
+    if needed:
+        raise UserError(f"{cls.__qualname__} needs {', '.join(where + name for name in needed)}: give a value")
     return cls(**{k: _coerce(hints[k], v, f"{where}{k}.") for k, v in values.items()})
+
+
+def _required(field: dataclasses.Field) -> bool:
+    return field.init and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def _coerce(hint: Any, value: Any, where: str) -> Any:
     """JSON knows neither tuples nor dataclasses; the annotation says which was meant."""
     if dataclasses.is_dataclass(hint) and isinstance(value, dict):
         return build(typing.cast(type, hint), value, where)
-    if typing.get_origin(hint) is tuple and isinstance(value, list | tuple):
+    if typing.get_origin(hint) is tuple:
+        if not isinstance(value, list | tuple):
+            raise UserError(f"{where[:-1]} {value!r} must be a list")
         args = typing.get_args(hint)
         item = args[0] if args and (len(args) == 1 or args[-1] is Ellipsis) else Any
         return tuple(_coerce(item, v, where) for v in value)

@@ -237,7 +237,8 @@ class Plan:
 class Request:
     """What a user asks for: an ability, its parameters, and how to sample. The same for CLI, Python and HTTP.
 
-    `params` are those of `generate/ops/<ability>.py`. `guidance` 1 means none. `variants` are drawn together in one
+    `params` are those of `generate/ops/<ability>.py`. `guidance` 1 means none;
+    its interval and rescale are those of `flow.guidance.Guidance`. `variants` are drawn together in one
     packed pass; each has its own noise, fixed by (seed, variant) alone.
     """
 
@@ -248,6 +249,8 @@ class Request:
     variants: int = 1
     steps: int = 25
     guidance: float = 4.0
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
+    guidance_rescale: float = 0.0
     sampler: str = "euler"
 
 
@@ -257,7 +260,7 @@ class Result:
 
     frames: UInt8[Tensor, "b t h w 3"]
     rate: float
-    latents: Float[Tensor, "b c t h w"]
+    latents: Float[Tensor, "b c _ _ _"]
     request: Request
     seconds: dict[str, float] = field(default_factory=dict)  # wall time per phase
 

@@ -22,7 +22,7 @@ class Identity(nn.Module):
         return latents + self.offset
 
 
-def textures(seed: int, *shape: int) -> Tensor:
+def drawn(seed: int, *shape: int) -> Tensor:
     return textures.procedural_batch(torch.Generator().manual_seed(seed), *shape)
 
 
@@ -47,7 +47,7 @@ def test_errors_on_objects_weigh_four_times(monkeypatch: pytest.MonkeyPatch):
 
 @pytest.mark.parametrize("frames", [1, 9])
 def test_the_loss_is_finite_and_repeatable(frames: int):
-    batch = {"frames": textures(0, 2, frames, 32, 32)}
+    batch = {"frames": drawn(0, 2, frames, 32, 32)}
     losses = []
     for _ in range(2):
         torch.manual_seed(7)
@@ -58,13 +58,13 @@ def test_the_loss_is_finite_and_repeatable(frames: int):
 @pytest.mark.parametrize("shape", [(1, 1, 32, 32), (5, 9, 64, 40), (0, 5, 32, 32)])
 def test_textures_have_the_size_asked_for(shape: tuple[int, int, int, int]):
     b, t, h, w = shape
-    clip = textures(0, b, t, h, w)
+    clip = drawn(0, b, t, h, w)
     assert clip.shape == (b, 3, t, h, w) and clip.isfinite().all() and (clip.abs() <= 1).all()
 
 
 def test_textures_differ_move_and_repeat_by_seed():
-    clip = textures(3, 12, 9, 32, 32)
-    assert torch.equal(clip, textures(3, 12, 9, 32, 32)) and not torch.equal(clip, textures(4, 12, 9, 32, 32))
+    clip = drawn(3, 12, 9, 32, 32)
+    assert torch.equal(clip, drawn(3, 12, 9, 32, 32)) and not torch.equal(clip, drawn(4, 12, 9, 32, 32))
     moving = clip.diff(dim=2).abs().mean((1, 2, 3, 4)) > 1e-3
     assert moving.float().mean() > 0.5
     assert 0.1 < clip.std() < 0.8

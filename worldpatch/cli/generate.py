@@ -32,6 +32,12 @@ def generate(
     variants: Annotated[int | None, typer.Option(help="How many videos, drawn together.  [default: 1]")] = None,
     steps: Annotated[int | None, typer.Option(help="Sampler steps: more is slower and cleaner.  [default: 25]")] = None,
     guidance: Annotated[float | None, typer.Option(help="How strictly the prompt is followed.  [default: 4]")] = None,
+    guidance_interval: Annotated[
+        tuple[float, float] | None, typer.Option(help="Noise times from and to which it acts.  [default: 0 1]")
+    ] = None,
+    guidance_rescale: Annotated[
+        float | None, typer.Option(help="Share of the guided size brought back to the unguided.  [default: 0]")
+    ] = None,
     sampler: Annotated[str | None, typer.Option(help="euler, heun or dpmpp_2m.  [default: euler]")] = None,
     ability: Annotated[str | None, typer.Option(help=f"One of {listing('generate/ops')}.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="key=value: any parameter of the ability.")] = None,
@@ -54,7 +60,7 @@ def generate(
         params["frames"] = 1  # a PNG is a picture, unless a length is asked for
     fields = {
         "ability": ability, "model": model, "seed": seed, "variants": variants, "steps": steps, "guidance": guidance,
-        "sampler": sampler,
+        "sampler": sampler, "guidance_interval": guidance_interval, "guidance_rescale": guidance_rescale,
     }  # fmt: skip
     _generate(_given(fields), assign(_given(params), set_ or []), source, output, threads_, quiet)
 

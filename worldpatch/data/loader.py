@@ -4,6 +4,7 @@ An epoch is a permutation of all clips keyed by (seed, epoch), cut into runs of 
 is used once per epoch, whatever its size.
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,6 +42,15 @@ class LatentSet:
 
     def __len__(self) -> int:
         return len(self.items)
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of every clip's name, captions and latent, in order."""
+        digest = hashlib.sha256()
+        for item in self.items:
+            digest.update(repr((item.key, item.rate, sorted(item.captions.items()))).encode())
+            digest.update(item.latent.contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     def batch(self, step: int, budget: int, patch: tuple[int, int, int]) -> list[Item]:
         """The clips of a step: at most `budget` patch tokens together. Raises UserError on a clip over the budget."""

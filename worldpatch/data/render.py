@@ -1,7 +1,9 @@
 """Rendering many clips of a world with a pool of processes, in order, each a pure function of its index."""
 
+import itertools
 import multiprocessing
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -9,6 +11,8 @@ import torch
 
 from worldpatch import config
 from worldpatch.types import Clip
+
+AHEAD = 8  # clips in flight per worker
 
 
 def clips(world: str, options: dict[str, Any], seed: int, indices: Iterable[int], workers: int = 1) -> Iterator[Clip]:
@@ -19,7 +23,12 @@ def clips(world: str, options: dict[str, Any], seed: int, indices: Iterable[int]
         return
     # A fresh interpreter per worker: an OpenGL context does not survive a fork.
     with multiprocessing.get_context("spawn").Pool(workers, _quiet) as pool:
-        yield from pool.imap(_clip, jobs, chunksize=4)
+        # Asked for as they are taken: a pool's own map would pile up frames where encoding is slower than rendering.
+        waiting = deque(pool.apply_async(_clip, (job,)) for job in itertools.islice(jobs, AHEAD * workers))
+        while waiting:
+            clip = waiting.popleft().get()
+            waiting.extend(pool.apply_async(_clip, (job,)) for job in itertools.islice(jobs, 1))
+            yield clip
 
 
 def _quiet() -> None:

@@ -110,6 +110,7 @@ class Model(nn.Module):
         self.config = config
         width, heads = config.width, config.width // config.head_width
         self.embed = nn.Linear(config.token_width, width)
+        self.embed_position = nn.Linear(config.head_width, width, bias=False)
         self.embed_text = nn.Linear(config.text_width, width)
         self.embed_camera = nn.Linear(7, width, bias=False)
         self.embed_shape = nn.Linear(4 + len(KINDS), width)
@@ -123,7 +124,8 @@ class Model(nn.Module):
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(config.depth))
         self.out = nn.Linear(width, config.token_width)
         self.apply(init_linear)
-        for zero in (self.until.mlp[-1], self.modulate, self.modulate_out, self.out, self.embed_camera):
+        added = (self.embed_position, self.embed_camera, self.until.mlp[-1])
+        for zero in (self.modulate, self.modulate_out, self.out, *added):
             assert isinstance(zero, nn.Linear)
             nn.init.zeros_(zero.weight)
 
@@ -143,7 +145,7 @@ class Model(nn.Module):
         With `context` (from `self.context`) the tokens, positions and segments are those of the noisy patches alone.
         """
         span = _Spans(segments, tokens.device)
-        x = self._embed(tokens, cond, segments)  # (n, d)
+        x = self._embed(tokens, position, cond, segments)  # (n, d)
         if context is None:
             prefix = self._prefix(cond, segments, tokens.device)  # per sample (m_i, d)
             x, where = span.arrange(x, prefix)  # [all contexts | all noisy]
@@ -180,7 +182,8 @@ class Model(nn.Module):
     ) -> Context:
         """Run the context tokens alone, once, and keep their keys and values (noisy segments are left out)."""
         span = _Spans(segments, tokens.device, only="context")
-        x, where = span.arrange(self._embed(tokens, cond, segments), self._prefix(cond, segments, tokens.device))
+        x = self._embed(tokens, position, cond, segments)
+        x, where = span.arrange(x, self._prefix(cond, segments, tokens.device))
         rope = self.rope(torch.cat((position, position.new_zeros(1, 3)))[where])
         layout = span.layout(cached=False)
         modulation = self.modulate(self._embed_time(x.new_zeros(1), None)).unflatten(-1, (6, -1))
@@ -192,8 +195,10 @@ class Model(nn.Module):
             values.append(v)
         return Context(keys=tuple(keys), values=tuple(values), lengths=span.context)
 
-    def _embed(self, tokens: Tensor, cond: Cond, segments: Segments) -> Tensor:
+    def _embed(self, tokens: Tensor, position: Tensor, cond: Cond, segments: Segments) -> Tensor:
         x = self.embed(tokens).to(tokens.dtype)  # the residual stream keeps the precision of its input under autocast
+        # Rotary positions are relative: without a picture to look at, a patch would not know where in the frame it is.
+        x = x + self.embed_position(torch.cat(self.rope(position), -1))
         if cond.camera is not None:
             assert cond.camera_known is not None
             x = (
@@ -229,7 +234,8 @@ class Model(nn.Module):
         context = [p + self.config.registers + 1 + m for p, m in zip(span.context_patches, text_lengths, strict=True)]
         noisy = span.noisy
         tokens = sum(noisy) + (0 if cached else sum(context))
-        linear = len(self.blocks) * tokens * (4 * d * d + 3 * d * hidden) + 2 * sum(noisy) * c * d
+        ends = sum(noisy) * (2 * c + self.config.head_width) * d
+        linear = len(self.blocks) * tokens * (4 * d * d + 3 * d * hidden) + ends
         pairs = sum(n * (n + m) + (0 if cached else m * m) for n, m in zip(noisy, context, strict=True))
         return 2 * linear + len(self.blocks) * 4 * d * pairs
 

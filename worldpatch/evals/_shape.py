@@ -52,7 +52,7 @@ def good_frames(track: Track) -> list[int]:
     whole = [f for f in track.frames if not track.blobs[f].touches_border()] or list(track.frames)
     largest = np.quantile([track.blobs[f].area for f in whole], 0.75)
     good = [f for f in whole if track.blobs[f].area > 0.5 * largest]
-    return [good[i] for i in np.unique(np.linspace(0, len(good) - 1, MOST).round().astype(int))]
+    return [int(good[i]) for i in np.unique(np.linspace(0, len(good) - 1, MOST).round().astype(int))]
 
 
 def _disagree(first: Float[np.ndarray, " k"], second: Float[np.ndarray, " k"]) -> bool:

@@ -74,8 +74,9 @@ class _Job:
         return alike and self.tokens + sum(job.tokens for job in group) <= tokens
 
 
-def _sampling(request: Request) -> tuple[int, float, str]:
-    return request.steps, request.guidance, request.sampler
+def _sampling(request: Request) -> tuple[int, Guidance, str]:
+    guidance = Guidance(scale=request.guidance, interval=request.guidance_interval, rescale=request.guidance_rescale)
+    return request.steps, guidance, request.sampler
 
 
 def _plan(request: Request, pipeline: Pipeline) -> _Job:
@@ -91,11 +92,9 @@ def _solve(jobs: Sequence[_Job], pipeline: Pipeline, progress: Progress | None) 
     """One packed pass for all variants of all jobs."""
     plans = [job.plan for job in jobs for _ in range(job.request.variants)]
     seeds = [(job.request.seed, variant) for job in jobs for variant in range(job.request.variants)]
-    steps, scale, sampler = _sampling(jobs[0].request)
+    steps, guidance, sampler = _sampling(jobs[0].request)
     begun = time.perf_counter()
-    latents = pipeline.latents(
-        plans, seeds, steps=steps, guidance=Guidance(scale=scale), sampler=sampler, progress=progress
-    )
+    latents = pipeline.latents(plans, seeds, steps=steps, guidance=guidance, sampler=sampler, progress=progress)
     denoised = time.perf_counter()
     frames = pipeline.decode(plans, latents, progress)
     decoded = time.perf_counter()

@@ -46,9 +46,10 @@ class Run:
 
 @runtime_checkable
 class Task(Protocol):
-    """What a stage gives the loop."""
+    """What a stage gives the loop. `fingerprint` is a hash of its data."""
 
     model: nn.Module
+    fingerprint: str
 
     def batch(self, step: int) -> Any: ...
     def loss(self, model: nn.Module, batch: Any) -> tuple[Tensor, dict[str, float]]: ...
@@ -170,7 +171,8 @@ class _Session:
         return {
             "step": self.step, "samples": self.samples, "flops": self.flops, "seconds": self.seconds,
             "precision": self.precision, "clipper": vars(self.clipper), "run": dataclasses.asdict(self.run),
-            "recipe_hash": _hash(self.run), "version": __version__, "torch": torch.__version__,
+            "recipe_hash": _hash(self.run), "data_hash": self.task.fingerprint,
+            "version": __version__, "torch": torch.__version__,
             "threads": torch.get_num_threads(),
         }  # fmt: skip
 

@@ -31,7 +31,7 @@ def make_optimisers(model: nn.Module, optim: Optim) -> list[torch.optim.Optimize
     named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     if optim.name not in ("adamw", "muon"):
         raise ValueError(f"optimiser {optim.name!r} is unknown; known: adamw, muon")
-    muon = [p for n, p in named if optim.name == "muon" and p.ndim == 2 and (".blocks." in n or ".layers." in n)]
+    muon = [p for n, p in named if optim.name == "muon" and _is_matrix(n, p)]
     chosen = {id(p) for p in muon}
     rest = [p for _, p in named if id(p) not in chosen]
     groups = [
@@ -47,6 +47,11 @@ def make_optimisers(model: nn.Module, optim: Optim) -> list[torch.optim.Optimize
         for group in optimiser.param_groups:
             group["peak"] = group["lr"]
     return made
+
+
+def _is_matrix(name: str, parameter: nn.Parameter) -> bool:
+    """Whether a parameter is the matrix of a linear layer inside a block, which is what Muon is for."""
+    return parameter.ndim == 2 and name.endswith("weight") and (".blocks." in name or ".layers." in name)
 
 
 def schedule(step: int, steps: int, optim: Optim) -> float:

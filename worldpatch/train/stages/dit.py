@@ -16,6 +16,7 @@ from worldpatch.flow import noise
 from worldpatch.flow.loss import flow_matching_loss, loss_per_bin
 from worldpatch.flow.pack import pack, padding
 from worldpatch.flow.plan import to_device
+from worldpatch.text._known import words_of
 from worldpatch.train import checkpoint
 from worldpatch.types import Cond, LatentSpec, Packed, Plan
 
@@ -60,6 +61,7 @@ class Task:
     def __init__(self, options: Config, seed: int, device: str):
         self.options, self.seed, self.device = options, seed, device
         self.data = LatentSet([Path(folder) for folder in options.data], seed)
+        self.fingerprint = self.data.fingerprint
         self.validation = LatentSet([Path(options.validation)], 0).items[: options.validation_clips]
         self.spec = _spec(Path(options.vae))
         backbone = config.resolve("dit", options.backbone)
@@ -202,11 +204,6 @@ class Task:
             "training": state,
         }  # fmt: skip
         (folder / "model.json").write_text(json.dumps(record, indent=1))
-
-
-def words_of(caption: str) -> list[str]:
-    """Lower-case words, without punctuation."""
-    return "".join(c if c.isalnum() or c in "'-" else " " for c in caption.lower()).split()
 
 
 def _spec(folder: Path) -> LatentSpec:

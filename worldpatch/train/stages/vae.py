@@ -8,6 +8,7 @@ At 0.05 the noise alone would limit a linear autoencoder to about 39 dB, well ab
 neighbouring latents decode alike, which a diffusion model, whose samples are never exact, depends on.
 """
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -130,6 +131,7 @@ class Task:
     def __init__(self, options: Config, seed: int, device: str):
         self.options, self.seed, self.device = options, seed, device
         self.frames, self.masks = _bank(options, seed)
+        self.fingerprint = hashlib.sha256(self.frames.data).hexdigest()[:16]
         module = config.resolve("vae", options.vae)
         if options.start_from:
             from worldpatch.generate.pipeline import load_vae

@@ -41,7 +41,7 @@ class Casting:
         r = self.scale * self.rng.uniform(0.25, 0.33)
         size = {"ball": (1.08 * r,), "box": (0.92 * r,) * 3, "cylinder": (0.88 * r, 1.12 * r)}[shape]
         turn = float(self.rng.uniform(0.35, 1.2)) if shape == "box" else 0.0
-        solid = Solid(shape=shape, colour=colour, size=size, position=(0, 0, 0), turn=turn)
+        solid = Solid(shape=shape, colour=colour, size=size, position=(0.0, 0.0, 0.0), turn=turn)
         return solid.at(0.0, 0.0, solid.half_height)
 
 

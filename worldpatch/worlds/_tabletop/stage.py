@@ -182,7 +182,7 @@ class Stage:
         model.body_mass[b], model.body_inertia[b] = mass, inertia
         model.body_gravcomp[b] = 0.0
 
-    def _shape(self, g: int, shape: str, size: tuple[float, ...]) -> None:
+    def _shape(self, g: int | np.integer, shape: str, size: tuple[float, ...]) -> None:
         """Type, size and bounds of geom g."""
         model = self.model
         model.geom_type[g] = _TYPES[shape]
