@@ -7,7 +7,6 @@ from renders (`_fit.py`). They never see a caption. Their accuracy on real rende
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import UInt8
 
 from worldpatch.config import UserError
 from worldpatch.evals import _motion, _shape
@@ -41,8 +40,8 @@ class Seen:
         return {s.colour for s in self.solids}
 
 
-def detect(frames: UInt8[np.ndarray, "t h w 3"]) -> Seen:
-    """Solids in order of size, the camera's move and the amount of motion.
+def detect(frames: np.ndarray) -> Seen:
+    """Solids of a clip (uint8 "t h w 3") in order of size, the camera's move and the amount of motion.
 
     A solid recoloured on the way is two tracks that each vanish; one duplicated is one solid more. Raises UserError
     where `frames` is no clip.

@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 
 from worldpatch.config import UserError
 
-Frames = UInt8[np.ndarray, "t h w 3"]
+Frames = UInt8[np.ndarray, "_ _ _ 3"]  # clips of one call may differ in size
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -167,4 +167,4 @@ class Trace:
     velocity: Float[np.ndarray, "t k 6"]
     contacts: tuple[tuple[int, int, int], ...]
     touch: dict[tuple[int, int], float] = field(default_factory=dict)
-    spread: Float[np.ndarray, "s k"] | None = None
+    spread: Float[np.ndarray, "s _"] | None = None
