@@ -34,7 +34,8 @@ def run(optim: Optim, options: dict, steps: int) -> Run:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data"), parser.add_argument("validation"), parser.add_argument("vae")
+    for name in ("data", "validation", "vae"):
+        parser.add_argument(name)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--depth", type=int, default=2)
     parser.add_argument("--budget", type=int, default=16 * 112)
