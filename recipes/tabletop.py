@@ -56,5 +56,5 @@ def longer() -> Run:
     run = dit()
     optim = dataclasses.replace(run.optim, warmup=100, decay=0.3)
     return dataclasses.replace(
-        run, steps=3000, seed=1, optim=optim, options={**run.options, "start_from": "out/dit/export"}
+        run, steps=9000, seed=1, optim=optim, options={**run.options, "start_from": "out/start"}
     )

@@ -99,12 +99,21 @@ def test_a_continuation_has_no_single_first_frame(model: Model):
     torch.testing.assert_close(streamed, latents, atol=1e-4, rtol=0)
 
 
-def test_latents_are_normalised_per_kind(model: Model):
-    latents = model.encode(shapes(6, 13))
+@pytest.mark.parametrize("spectrum", [0.0, 0.5, 1.0])
+def test_latents_are_normalised_per_kind(spectrum: float):
+    """Zero mean, unit mean square, and a channel's share of it is its amplitude in the pixels to the power asked."""
+    torch.manual_seed(0)
+    clip = shapes(6, 13) + 0.1 * torch.randn(6, 3, 13, 32, 48)
+    model = Model(dataclasses.replace(SMALL, spectrum=spectrum))
+    model.fit_pca(clip)
+    model.fit_statistics(clip)
+    latents = model.encode(clip)
     for part in (latents[:, :, :1], latents[:, :, 1:]):
         torch.testing.assert_close(part.mean((0, 2, 3, 4)), torch.zeros(16), atol=1e-3, rtol=0)
-        used = part.std((0, 2, 3, 4)) > 0.5
-        torch.testing.assert_close(part.std((0, 2, 3, 4))[used], torch.ones(int(used.sum())), atol=1e-2, rtol=0)
+        torch.testing.assert_close(part.square().mean(), torch.ones(()), atol=1e-2, rtol=0)
+    kept = model.later.decode.weight.flatten(1).norm(dim=1) ** spectrum
+    deviation = latents[:, :, 1:].std((0, 2, 3, 4))
+    torch.testing.assert_close(deviation, kept / kept.square().mean().sqrt(), atol=1e-2, rtol=1e-2)
     assert len(model.spec.later_std) == 16 and model.spec.channels == 16
 
 

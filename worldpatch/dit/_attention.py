@@ -4,7 +4,7 @@ The sequence holds the context tokens of all samples, then their noisy tokens. T
 its sample's context; noisy tokens attend to everything in their sample. So the context never depends on the noise and
 its keys and values can be kept over all steps of a sampler.
 
-    "sdpa"  one `scaled_dot_product_attention` per group of equal-sized samples; any device. (In training on a CPU, the
+    "sdpa"  one `scaled_dot_product_attention` per group of samples of about equal size; any device. (In training on a CPU, the
             same as two plain products, which is faster there)
     "flex"  one `flex_attention` over the whole sequence with a block mask; for CUDA (no backward on the CPU)
 """
@@ -15,20 +15,33 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
 
 @dataclass(frozen=True, kw_only=True)
+class Group:
+    """Attention problems of about one size that run as one: how many, and to how many queries and keys they are filled.
+
+    `real` marks the keys that are none of the filling; None: all.
+    """
+
+    problems: int
+    queries: int
+    keys: int
+    real: Bool[Tensor, "g 1 1 m"] | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Problems:
-    """Rows of queries and keys in order of the problems, the way `back`, and (problems, queries, keys) per group."""
+    """Rows of queries and keys, group after group, and for each query the row of its answer."""
 
     query: Int[Tensor, " q"]
     key: Int[Tensor, " k"]
-    back: Int[Tensor, " q"]
-    sizes: tuple[tuple[int, int, int], ...]
+    back: Int[Tensor, " n"]
+    groups: tuple[Group, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,25 +64,34 @@ class Layout:
 
     @cached_property
     def problems(self) -> "Problems":
-        """All attention problems of the sequence, those of equal sizes side by side so that they run as one."""
-        groups: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = defaultdict(list)
+        """All attention problems of the sequence, those of about equal sizes side by side so that they run as one."""
+        sorts: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = defaultdict(list)
         at_context, at_noisy = 0, sum(self.context)
         for m, n in zip(self.context, self.noisy, strict=True):
             context = torch.arange(at_context, at_context + m)
             noisy = torch.arange(at_noisy, at_noisy + n)
             if m and not self.cached:
-                groups[m, m].append((context, context))
+                sorts[_filled(m), _filled(m)].append((context, context))
             if n:
-                groups[n, m + n].append((noisy - self.offset, torch.cat((context, noisy))))
+                sorts[_filled(n), _filled(m + n)].append((noisy - self.offset, torch.cat((context, noisy))))
             at_context, at_noisy = at_context + m, at_noisy + n
-        query = torch.cat([q for pairs in groups.values() for q, _ in pairs]).to(self.device)
-        key = torch.cat([k for pairs in groups.values() for _, k in pairs]).to(self.device)
+        total = sum(self.noisy) + (0 if self.cached else sum(self.context))
+        queries, keys, groups, back, row = [], [], [], torch.zeros(total, dtype=torch.long), 0
+        for pairs in sorts.values():
+            # No more filling than the largest of the group asks for.
+            n, m = (max(len(side[i]) for side in pairs) for i in (0, 1))
+            lengths = torch.tensor([len(k) for _, k in pairs])
+            real = None if (lengths == m).all() else (torch.arange(m) < lengths[:, None])[:, None, None].to(self.device)
+            groups.append(Group(problems=len(pairs), queries=n, keys=m, real=real))
+            for q, k in pairs:
+                back[q] = torch.arange(row, row + len(q))
+                queries.append(F.pad(q, (0, n - len(q))))  # filled with row 0, whose answer nobody reads
+                keys.append(F.pad(k, (0, m - len(k))))
+                row += n
         return Problems(
-            query=query,
-            key=key,
-            back=torch.argsort(query),
-            sizes=tuple((len(pairs), n, m) for (n, m), pairs in groups.items()),
-        )
+            query=torch.cat(queries).to(self.device), key=torch.cat(keys).to(self.device), back=back.to(self.device),
+            groups=tuple(groups),
+        )  # fmt: skip
 
     @cached_property
     def block_mask(self) -> BlockMask:
@@ -104,19 +126,29 @@ def attend(
     plain = torch.is_grad_enabled() and q.device.type == "cpu"
     kernel: Callable[..., Tensor] = _products if plain else F.scaled_dot_product_attention
     # One gather for all problems, then views of it: gathering per problem would cost a full-sized gradient each.
-    queries = q.index_select(0, problems.query).split([g * n for g, n, _ in problems.sizes])
-    keys, values = (x.index_select(0, problems.key).split([g * m for g, _, m in problems.sizes]) for x in (k, v))
+    queries = q.index_select(0, problems.query).split([g.problems * g.queries for g in problems.groups])
+    keys, values = (
+        x.index_select(0, problems.key).split([g.problems * g.keys for g in problems.groups]) for x in (k, v)
+    )
     out = []
-    for (g, _, _), gq, gk, gv in zip(problems.sizes, queries, keys, values, strict=True):
-        by_head = (x.unflatten(0, (g, -1)).transpose(1, 2) for x in (gq, gk, gv))  # g heads n e
-        attended = kernel(*by_head)
+    for group, gq, gk, gv in zip(problems.groups, queries, keys, values, strict=True):
+        by_head = (x.unflatten(0, (group.problems, -1)).transpose(1, 2) for x in (gq, gk, gv))  # g heads n e
+        attended = kernel(*by_head, group.real)
         out.append(attended.transpose(1, 2).flatten(0, 1))
     return torch.cat(out).index_select(0, problems.back)
 
 
-def _products(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def _filled(length: int) -> int:
+    """Lengths that share a group: the next multiple of 16, or of an eighth of the power of two below."""
+    step = max(16, 2 ** (length.bit_length() - 4))
+    return -(-length // step) * step
+
+
+def _products(q: Tensor, k: Tensor, v: Tensor, real: Tensor | None) -> Tensor:
     """softmax(q k^T / sqrt(e)) v as it is written, with the softmax in float32."""
     scores = q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)
+    if real is not None:
+        scores = scores.masked_fill(~real, -torch.inf)
     return torch.softmax(scores.float(), -1).to(v.dtype) @ v
 
 

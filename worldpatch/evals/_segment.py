@@ -20,6 +20,7 @@ PALETTE: dict[str, tuple[float, float, float]] = {
 
 SATURATION = 0.35  # backgrounds stay under it; pink in full light, the palest paint, is at 0.45
 DARKEST = 0.16  # below this brightness hue is noise
+RIM = 0.04  # of the frame's side: what is thinner, beside a solid, is that solid's soft edge
 MIN_AREA = 0.0025  # of the frame: about 10 pixels of 64 x 64; smaller blobs are specks, not solids
 
 
@@ -44,7 +45,8 @@ def label(frames: UInt8[np.ndarray, "t h w 3"]) -> Int[np.ndarray, "t h w"]:
     """Colour index + 1 of every saturated pixel, 0 for background.
 
     The colour is the nearest of the palette in chromaticity (rgb divided by its largest channel), which shading leaves
-    alone; a vote among the 3 x 3 neighbours then removes the mixed colours on the border between two solids.
+    alone; a vote among the 3 x 3 neighbours then removes the mixed colours on the border between two solids, and thin
+    rims go to the solid they surround: red that is blurred into a white wall is pink, but no pink solid.
     """
     red, green, blue = np.moveaxis(frames, -1, 0).astype(np.float32) / 255
     top, bottom = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
@@ -59,7 +61,27 @@ def label(frames: UInt8[np.ndarray, "t h w 3"]) -> Int[np.ndarray, "t h w"]:
     if len(present) < 2:
         return raw.astype(np.int64)
     votes = np.stack([ndimage.uniform_filter((raw == k).astype(np.float32), 3, axes=(1, 2)) for k in present])
-    return np.where(raw > 0, present[votes.argmax(0)], 0).astype(np.int64)
+    voted = np.where(raw > 0, present[votes.argmax(0)], 0).astype(np.int64)
+    return np.stack([_without_rims(frame) for frame in voted])
+
+
+def _without_rims(labels: Int[np.ndarray, "h w"]) -> Int[np.ndarray, "h w"]:
+    """Parts of one colour that are nowhere thicker than RIM take the colour of a thicker part that they touch."""
+    colours = np.unique(labels[labels > 0])
+    if len(colours) < 2:
+        return labels
+    square, thickness = np.ones((3, 3)), max(1, round(RIM * labels.shape[1] / 2))
+    thick = np.zeros(labels.shape, dtype=bool)
+    for k in colours:
+        mask = labels == k
+        core = ndimage.binary_erosion(mask, square, iterations=thickness)
+        thick |= ndimage.binary_propagation(core, square, mask=mask)
+    beside = ndimage.binary_dilation(thick, square)
+    thin = (labels > 0) & ~thick
+    parts, _ = ndimage.label(thin, structure=square)  # pyright: ignore[reportGeneralTypeIssues]
+    touching = np.isin(parts, np.unique(parts[thin & beside])) & thin
+    nearest = ndimage.distance_transform_edt(~thick, return_distances=False, return_indices=True)
+    return np.where(touching, labels[tuple(nearest)], labels)
 
 
 def blobs(labels: Int[np.ndarray, "h w"]) -> list[Blob]:

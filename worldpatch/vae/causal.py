@@ -10,9 +10,10 @@ The first frame is seen as four copies of itself; of its decoded four the last i
 
 The PCA of 8x8 patches (768 -> 16 for groups, 192 -> 16 for the first frame) is fitted in seconds (`fit_pca`) and
 already gives 26 dB on tabletop clips; the networks begin at zero and learn only what it lacks. It also keeps the
-latents close to linear in the pixels, which is what a diffusion model finds easy. Its basis is whitened, so latents
-begin with unit variance. It stays fixed: the networks can say all that it could learn, and to Adam 768 small weights
-that move together are one large step.
+latents close to linear in the pixels, which is what a diffusion model finds easy. Its basis is whitened, so that the
+networks meet unit variance; how loud each channel is in normalised latents is another matter (`Config.spectrum`). It
+stays fixed: the networks can say all that it could learn, and to Adam 768 small weights that move together are one
+large step.
 
 Time enters the networks in one place: a block adds a projection of what the same block saw one group earlier, and
 nothing is normalised over time or space. So the state of a stream is one feature map per block, and encoding a whole
@@ -49,6 +50,11 @@ class Config:
     Depths count residual blocks, in the order in which data passes them. `encoder_gain` multiplies
     what the encoder's network adds to the PCA: at 1 it moved latents of unit variance by 0.06 in 800 steps of Adam at
     1e-3. Whether a larger one ends better is not known: 60 steps at 8 showed no difference.
+
+    `spectrum` is how much of the pixels' spectrum normalised latents keep: a channel's deviation is its amplitude in
+    the pixels to this power. At 0 they are white: the same noise hides the picture's lightness and its finest detail
+    together, a diffusion model spends its loss on details, and its small errors in lightness flicker. At 1 they are
+    scaled as the pixels are, and details appear in the last moments of sampling only.
     """
 
     channels: int = 16
@@ -58,6 +64,7 @@ class Config:
     encoder_depth: tuple[int, int] = (2, 1)  # fine, coarse
     decoder_depth: tuple[int, int] = (2, 3)  # coarse, fine
     encoder_gain: float = 1.0
+    spectrum: float = 0.5
 
     def __post_init__(self) -> None:
         if self.stride_s < 4 or self.stride_s % 2:
@@ -362,7 +369,7 @@ class Model(nn.Module):
 
     @torch.no_grad()
     def fit_statistics(self, frames: Float[Tensor, "b 3 t h w"]) -> None:
-        """Measure the latents of these clips, so that `encode` gives zero mean and unit variance per channel.
+        """Measure the latents of these clips, so that `encode` gives zero mean and unit mean square over all channels.
 
         Decoding is unchanged, for it undoes what encoding did; latents stored earlier are not.
         """
@@ -372,8 +379,11 @@ class Model(nn.Module):
         latents = torch.cat([self.encode(clips) for clips in frames.split(8)])
         for kind, part in (("first", latents[:, :, :1]), ("later", latents[:, :, 1:])):
             values = rearrange(part, "b c g i j -> c (b g i j)")
+            deviation = values.std(1).clamp_min(1e-3)
+            amplitude = getattr(self, kind).decode.weight.flatten(1).norm(dim=1) * deviation
+            kept = amplitude**self.config.spectrum
             getattr(self, f"{kind}_mean").copy_(values.mean(1))
-            getattr(self, f"{kind}_std").copy_(values.std(1).clamp_min(1e-3))
+            getattr(self, f"{kind}_std").copy_(deviation / kept * kept.square().mean().sqrt())
 
     def flops(self, frames: int, height: int, width: int) -> dict[str, int]:
         """Floating-point operations (two per multiply-add) to "encode" and to "decode" one clip, counted on meta."""
