@@ -55,6 +55,4 @@ def longer() -> Run:
     """A second leg of `dit`, from its exported weights."""
     run = dit()
     optim = dataclasses.replace(run.optim, warmup=100, decay=0.3)
-    return dataclasses.replace(
-        run, steps=9000, seed=1, optim=optim, options={**run.options, "start_from": "out/start"}
-    )
+    return dataclasses.replace(run, steps=9000, seed=1, optim=optim, options={**run.options, "start_from": "out/start"})

@@ -157,6 +157,20 @@ def data_set(folder: Path, grids: Sequence[tuple[int, int, int]], per_shard: int
     return folder
 
 
+def huggingface_encoder(folder: Path) -> Path:
+    """A tiny T5 with its tokenizer, in the files of a downloaded one. Needs transformers."""
+    import transformers
+
+    from worldpatch.text.bytepair import train_tokenizer
+
+    tokenizer = train_tokenizer(CAPTIONS, 300)
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
+    torch.manual_seed(0)
+    shape = transformers.T5Config(vocab_size=300, d_model=32, d_ff=64, d_kv=8, num_layers=2, num_heads=4)
+    transformers.T5EncoderModel(shape).save_pretrained(folder)
+    return folder
+
+
 def autoencoder(folder: Path) -> Path:
     """An exported tiny autoencoder, untrained."""
     module = config.resolve("vae", "causal")

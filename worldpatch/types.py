@@ -93,8 +93,8 @@ class Clip:
 class LatentSpec:
     """The geometry and scale of an autoencoder's latents: all that other rooms may know of it.
 
-    Latents leave `encode` already normalised to zero mean per channel and unit mean square over all channels; `first_*`
-    (the single first frame) and `later_*` (each further group of `stride_t` frames) are what was subtracted and divided.
+    Latents leave `encode` normalised to zero mean per channel and unit mean square over all channels; `first_*` (the
+    single first frame) and `later_*` (each further group of `stride_t` frames) are what was subtracted and divided by.
     """
 
     channels: int

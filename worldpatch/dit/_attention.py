@@ -4,8 +4,8 @@ The sequence holds the context tokens of all samples, then their noisy tokens. T
 its sample's context; noisy tokens attend to everything in their sample. So the context never depends on the noise and
 its keys and values can be kept over all steps of a sampler.
 
-    "sdpa"  one `scaled_dot_product_attention` per group of samples of about equal size; any device. (In training on a CPU, the
-            same as two plain products, which is faster there)
+    "sdpa"  one `scaled_dot_product_attention` per group of samples of about equal size, filled to the same; any device.
+            (In training on a CPU the same as two plain products)
     "flex"  one `flex_attention` over the whole sequence with a block mask; for CUDA (no backward on the CPU)
 """
 

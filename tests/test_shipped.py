@@ -1,0 +1,40 @@
+"""The shipped model through the command line: what the sentence names is seen in the pixels of the file."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from worldpatch.cli import main
+from worldpatch.evals.detect import detect
+from worldpatch.video.read import read
+
+ROOT = Path(__file__).parents[1]
+SEEDS = 2
+
+
+@pytest.fixture(autouse=True)
+def at_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.mark.parametrize(("prompt", "colour", "channel"), [("a red ball", "red", 0), ("a blue box", "blue", 2)])
+def test_the_colour_that_is_named_is_seen(prompt: str, colour: str, channel: int, tmp_path: Path):
+    """By the detectors, and without them: the most saturated pixels have most of the channel that is named."""
+    for seed in range(SEEDS):
+        path = tmp_path / f"{seed}.mp4"
+        assert main(["generate", prompt, "--seed", str(seed), "-o", str(path), "--quiet"]) == 0
+        frames = read(path)[0]
+        assert colour in detect(frames).colours, f"seed {seed}"
+        pixels = frames.reshape(-1, 3).astype(float)
+        vivid = pixels[np.argsort(np.ptp(pixels, axis=1))[-len(pixels) // 50 :]].mean(0)
+        assert vivid.argmax() == channel and np.ptp(vivid) > 80, f"seed {seed}: {vivid.round()}"
+
+
+def test_two_seeds_are_two_videos(tmp_path: Path):
+    made = []
+    for seed in range(SEEDS):
+        path = tmp_path / f"{seed}.mp4"
+        assert main(["generate", "a red ball falls", "--seed", str(seed), "-o", str(path), "--quiet"]) == 0
+        made.append(read(path)[0].astype(float))
+    assert np.abs(made[0] - made[1]).mean() > 2
