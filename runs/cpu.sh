@@ -12,7 +12,7 @@ run() { python -m worldpatch "$@"; }
 run train "recipes/cpu.py:${VARIANT}vae" --out $OUT/vae
 run data build tabletop --level 1 --clips $CLIPS --vae $OUT/vae/export --out $OUT/latents --workers 2
 run data build tabletop --level 1 --clips $VALIDATION --first 5000000 --vae $OUT/vae/export --out $OUT/validation --workers 2
-run train "recipes/cpu.py:${VARIANT}dit" --steps 1 --out $OUT/untrained
+run train "recipes/cpu.py:${VARIANT}dit" --steps 0 --out $OUT/untrained
 run train "recipes/cpu.py:${VARIANT}dit" --out $OUT/dit
 run generate "a red ball falls" --model $OUT/dit/export -o $OUT/ball.mp4 --size 64x64 --steps $STEPS
 run eval $OUT/untrained/export --suite prompts_level1 --prompts $PROMPTS --seeds 1 --steps $STEPS -o $OUT/eval-untrained

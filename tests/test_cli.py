@@ -213,7 +213,7 @@ def test_generate_refuses_in_one_line(capsys: pytest.CaptureFixture[str], argume
         ("train mine:wrong --out run", "returned int"),
         ("train mine:small --out run --set optim.wormup=2", "unknown key 'optim.wormup' for Optim; known: name"),
         ("train mine:small --out run --set options.budgit=2", "unknown key 'options.budgit'"),
-        ("train mine:small --out run --steps 0", "steps 0"),
+        ("train mine:small --out run --steps -1", "steps -1"),
         ("train mine:small --out run --device gpu", "known: auto, cpu"),
         ("train mine:small", "--out"),
         ("data build atlantis --clips 1 --vae tiny --out l", "no worlds is named 'atlantis'; known: "),

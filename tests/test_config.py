@@ -1,7 +1,6 @@
 """Names to modules, JSON to dataclasses, and errors that say what is known."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -72,9 +71,3 @@ inners = st.builds(Inner, rate=numbers, betas=st.tuples(numbers, numbers))
 @given(st.builds(Outer, name=st.text(), inner=inners, parts=st.lists(inners, max_size=2).map(tuple)))
 def test_dump_and_build_round_trip(value: Outer):
     assert config.build(Outer, config.dump(value)) == value
-
-
-def test_save_and_load_round_trip(tmp_path: Path):
-    value = Outer(name="ü", parts=(Inner(rate=0.1), Inner()))
-    config.save(value, tmp_path / "run.json")
-    assert config.load(Outer, tmp_path / "run.json") == value

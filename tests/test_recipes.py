@@ -26,7 +26,7 @@ def recipes() -> Iterator[tuple[str, str]]:
                 yield path.stem, name
 
 
-@pytest.mark.parametrize(("module", "name"), recipes())
+@pytest.mark.parametrize(("module", "name"), list(recipes()))
 def test_recipe_builds_on_the_meta_device(module: str, name: str):
     recipe = importlib.import_module(f"recipes.{module}")
     run = getattr(recipe, name)()

@@ -6,7 +6,6 @@ the registry. Files that begin with an underscore are shared pieces, not plug-in
 
 import dataclasses
 import importlib
-import json
 import types
 import typing
 from pathlib import Path
@@ -67,11 +66,3 @@ def _coerce(hint: Any, value: Any, where: str) -> Any:
 def dump(config: Any) -> dict[str, Any]:
     """A (nested) dataclass as plain values, fit for JSON and for `build`."""
     return dataclasses.asdict(config)
-
-
-def save(config: Any, path: Path) -> None:
-    path.write_text(json.dumps(dump(config), indent=2) + "\n")
-
-
-def load(cls: type[T], path: Path) -> T:
-    return build(cls, json.loads(path.read_text()))

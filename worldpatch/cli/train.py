@@ -14,7 +14,9 @@ from worldpatch.cli._progress import clock, meter
 def train(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE.py:FUNCTION", help="Or name:function, of recipes/name.py.")],
     out: Annotated[Path, typer.Option(help="Folder of the run; one that was stopped goes on where it was.")],
-    steps: Annotated[int | None, typer.Option(help="Steps of the whole run, instead of the recipe's.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Steps of the whole run, instead of the recipe's; 0 exports untrained weights.")
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="key=value, such as options.batch=8 or optim.rate=1e-3.")
     ] = None,
@@ -37,8 +39,8 @@ def _train(recipe: str, out: Path, assignments: list[str], device_: str, threads
     from worldpatch.train import loop
 
     run = config.build(loop.Run, assign(asdict(run), assignments))
-    if not isinstance(run.steps, int) or run.steps < 1:
-        raise UserError(f"steps {run.steps!r} must be a whole number, at least 1")
+    if not isinstance(run.steps, int) or run.steps < 0:
+        raise UserError(f"steps {run.steps!r} must be a whole number, at least 0")
     threads(threads_)
     smooth = _Smooth()
     with meter(quiet) as progress:

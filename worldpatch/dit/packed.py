@@ -220,7 +220,8 @@ class Model(nn.Module):
 
     def _prefix(self, cond: Cond, segments: Segments, device: torch.device) -> list[Float[Tensor, "m d"]]:
         """Registers, the shape token and the text of each sample: the part of the context that has no place."""
-        shapes = {s.sample: _shape_features(s) for s in segments if s.rule == "noisy"}
+        # A sample's own patches come after its references: the last segment tells the shape of what is made.
+        shapes = {s.sample: _shape_features(s) for s in segments}
         shape = self.embed_shape(torch.tensor([shapes[i] for i in sorted(shapes)], device=device))
         text = self.embed_text(cond.text).split(cond.text_lengths)
         registers = self.registers.to(shape.dtype)

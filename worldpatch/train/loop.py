@@ -8,6 +8,7 @@ goes on bit for bit (on the CPU, with the same threads).
 import dataclasses
 import hashlib
 import json
+import math
 import signal
 import time
 from collections.abc import Callable
@@ -266,8 +267,10 @@ class _Log:
             self.board.close()
 
     def write(self, figures: dict[str, Any]) -> None:
-        self.lines.write(json.dumps({"at": round(time.time(), 1), **figures}) + "\n")
+        # JSON has no nan or infinity, which a gradient's norm can be: null instead.
+        known = {k: v if not isinstance(v, float) or math.isfinite(v) else None for k, v in figures.items()}
+        self.lines.write(json.dumps({"at": round(time.time(), 1), **known}) + "\n")
         if self.board:
-            for key, value in figures.items():
-                if key != "step":
+            for key, value in known.items():
+                if key != "step" and value is not None:
                     self.board.add_scalar(key, value, figures["step"])
