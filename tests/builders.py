@@ -14,7 +14,9 @@ from torch import Generator, Tensor, nn
 
 from worldpatch import config
 from worldpatch.data import shards
+from worldpatch.dit import packed
 from worldpatch.flow.pack import pack
+from worldpatch.text import bytepair
 from worldpatch.types import Camera, Clip, Cond, Kind, LatentSpec, Packed, Plan, Reference
 
 CHANNELS, STRIDE_T, STRIDE_S = 4, 4, 8
@@ -161,9 +163,7 @@ def huggingface_encoder(folder: Path) -> Path:
     """A tiny T5 with its tokenizer, in the files of a downloaded one. Needs transformers."""
     import transformers
 
-    from worldpatch.text.bytepair import train_tokenizer
-
-    tokenizer = train_tokenizer(CAPTIONS, 300)
+    tokenizer = bytepair.train_tokenizer(CAPTIONS, 300)
     transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
     torch.manual_seed(0)
     shape = transformers.T5Config(vocab_size=300, d_model=32, d_ff=64, d_kv=8, num_layers=2, num_heads=4)
@@ -171,16 +171,51 @@ def huggingface_encoder(folder: Path) -> Path:
     return folder
 
 
-def autoencoder(folder: Path) -> Path:
-    """An exported tiny autoencoder, untrained."""
+def autoencoder(folder: Path, channels: int = CHANNELS) -> Path:
+    """An exported tiny autoencoder, fitted to noise, its networks not trained."""
     module = config.resolve("vae", "causal")
     torch.manual_seed(5)
-    model = module.Model(module.Config(channels=CHANNELS, width=12, encoder_depth=(1, 1), decoder_depth=(1, 1)))
+    model = module.Model(module.Config(channels=channels, width=12, encoder_depth=(1, 1), decoder_depth=(1, 1)))
+    model.fit_pca(torch.rand(64, 3, 5, 32, 32) * 2 - 1)
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "vae.safetensors")
-    record = {"vae": "causal", "config": config.dump(model.config), "spec": config.dump(model.spec)}
+    _save(model, folder / "vae.safetensors")
+    record = {"vae": "causal", "config": config.dump(model.config), "spec": config.dump(model.spec), "training": {}}
     (folder / "vae.json").write_text(json.dumps(record))
     return folder
+
+
+def exported(folder: Path) -> Path:
+    """A tiny model with random weights in the files of a real one: clips of 5 frames of 32x32 at 8 per second."""
+    autoencoder(folder, channels=16)
+    tokenizer = bytepair.train_tokenizer(CAPTIONS, 300)
+    text = bytepair.Config(vocabulary=tokenizer.get_vocab_size(), width=32, depth=1, heads=2, max_tokens=128)
+    dit = packed.Config(depth=2, text_width=32)
+    torch.manual_seed(0)
+    network = nn.Module()
+    network.text, network.dit = bytepair.Encoder(text, tokenizer), packed.Model(dit)
+    _save(network, folder / "model.safetensors")
+    tokenizer.save(str(folder / "tokenizer.json"))
+    record = {
+        "backbone": "packed",
+        "dit": config.dump(dit),
+        "text": config.dump(text),
+        "words": sorted({word for caption in CAPTIONS for word in caption.split()}),
+        "captions": sorted(CAPTIONS),
+        "trained_on": {"clips": len(CAPTIONS), "grids": [[2, 4, 4]], "rates": [8.0]},
+        "training": {},
+    }
+    (folder / "model.json").write_text(json.dumps(record, indent=1))
+    return folder
+
+
+def _save(model: nn.Module, path: Path) -> None:
+    """Weights in bfloat16. Those that begin at zero get a size, or no prompt would change anything."""
+    weights = {}
+    for name, value in model.state_dict().items():
+        if value.is_floating_point() and value.ndim > 1 and not value.any():
+            value = 0.05 * torch.randn(value.shape)
+        weights[name] = value.detach().to(torch.bfloat16).contiguous() if value.is_floating_point() else value
+    save_file(weights, path)
 
 
 def dit_options(folder: Path, clips: int = 12) -> dict[str, Any]:

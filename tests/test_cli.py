@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests import tiny
+from tests import builders
 from worldpatch import generate as room
 from worldpatch.cli import _recipes, main
 from worldpatch.cli._listing import describe
@@ -48,7 +48,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a model, a recipe and a data set, as a user has them."""
     folder = tmp_path_factory.mktemp("home")
     torch.manual_seed(0)
-    tiny.export(folder / "checkpoints" / "tiny")
+    builders.exported(folder / "checkpoints" / "tiny")
     (folder / "recipes").mkdir()
     (folder / "recipes" / "mine.py").write_text(RECIPE)
     return folder

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests import tiny
+from tests import builders
 from worldpatch import generate
 from worldpatch.config import UserError
 from worldpatch.generate import files, models
@@ -22,7 +22,7 @@ from worldpatch.video import read
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
-    return tiny.export(tmp_path_factory.mktemp("models") / "tiny")
+    return builders.exported(tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +41,8 @@ def request(prompt: str = "a red ball falls", **changes) -> Request:
 
 def test_what_is_left_out_is_as_trained(pipeline: Pipeline):
     result = generate.run(request(), pipeline)
-    assert result.frames.shape == (1, 5, 32, 32, 3) and result.rate == tiny.RATE
-    assert result.latents.shape == (1, 16, *tiny.GRID)
+    assert result.frames.shape == (1, 5, 32, 32, 3) and result.rate == 8.0
+    assert result.latents.shape == (1, 16, 2, 4, 4)
     assert set(result.seconds) == {"plan", "denoise", "decode"}
 
 
@@ -201,6 +201,6 @@ def test_unknown_words_are_found_once_and_in_order():
 
 
 def test_the_nearest_prompt_reads_over_misspellings():
-    known = {word for caption in tiny.CAPTIONS for word in caption.split()}
-    assert _known.nearest("a bleu box slids left", tiny.CAPTIONS, known) == tiny.CAPTIONS[1]
-    assert _known.nearest("quantum chromodynamics", tiny.CAPTIONS, known) is None
+    known = {word for caption in builders.CAPTIONS for word in caption.split()}
+    assert _known.nearest("a bleu box rols left", builders.CAPTIONS, known) == builders.CAPTIONS[1]
+    assert _known.nearest("quantum chromodynamics", builders.CAPTIONS, known) is None

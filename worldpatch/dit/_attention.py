@@ -121,8 +121,8 @@ def attend(
     if backend != "sdpa":
         raise ValueError(f"attention backend {backend!r} is unknown; known: auto, sdpa, flex")
     problems = layout.problems
-    # On the CPU the fused kernel is no faster in training: a step on 32 clips takes 0.70 s with either in float32, and in
-    # bfloat16 0.67 s with it, 0.61 s with these two products (benchmarks/train_step.py).
+    # On the CPU the fused kernel is no faster in training: a step on 32 clips takes 0.70 s with either in float32; in
+    # bfloat16 it takes 0.67 s, and 0.61 s with these two products (benchmarks/train_step.py).
     plain = torch.is_grad_enabled() and q.device.type == "cpu"
     kernel: Callable[..., Tensor] = _products if plain else F.scaled_dot_product_attention
     # One gather for all problems, then views of it: gathering per problem would cost a full-sized gradient each.
