@@ -29,9 +29,9 @@ def test_schedules_fall_from_one_to_zero(steps: int, shift: float):
 
 
 def test_more_tokens_mean_more_noise():
-    assert shift_of(4) == shift_of(12) == 1 and shift_of(48) == 2
+    assert shift_of(1) == shift_of(3) == 1 and shift_of(12) == 2
     assert shifted(torch.tensor(0.5), 3.0) == 0.75
-    few, many = (sample_times(4000, shift_of(n), Generator().manual_seed(0)) for n in (12, 192))
+    few, many = (sample_times(4000, shift_of(n), Generator().manual_seed(0)) for n in (3, 48))
     assert few.median() == pytest.approx(0.5, abs=0.02) and many.median() > 0.75
     assert few.min() > 0 and many.max() <= 1
 
