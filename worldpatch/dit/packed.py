@@ -124,7 +124,7 @@ class Model(nn.Module):
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(config.depth))
         self.out = nn.Linear(width, config.token_width)
         self.apply(init_linear)
-        added = (self.embed_position, self.embed_camera, self.until.mlp[-1])
+        added = (self.embed_camera, self.until.mlp[-1])
         for zero in (self.modulate, self.modulate_out, self.out, *added):
             assert isinstance(zero, nn.Linear)
             nn.init.zeros_(zero.weight)
