@@ -5,7 +5,7 @@ are what a clip is about, and their ghosts lie beside them) and L1 on finite dif
 edges stay edges and motion stays motion). Normalised latents get noise of one fixed size and a pull to zero, half their
 square: the KL divergence to a unit Gaussian of a posterior of constant width.
 
-At 0.05 the noise alone would limit a linear autoencoder to about 39 dB, well above what 16 channels hold; it makes
+At 0.1 the noise alone would limit a linear autoencoder to about 38 dB, well above what 16 channels hold; it makes
 neighbouring latents decode alike, which a diffusion model, whose samples are never exact, depends on.
 """
 
@@ -31,7 +31,7 @@ from worldpatch.video.sheet import contact_sheet
 OBJECT_WEIGHT = 4.0
 GRADIENT_WEIGHT = 1.0
 KL_WEIGHT = 1e-3
-NOISE = 0.05
+NOISE = 0.1
 FIRST_WEIGHT = 4.0  # a first frame counts as much as a group of four: it has as many latents, and it is every image
 CONTINUATION_SHARE = 0.25  # of steps that begin in the middle of a video, as windows of a long one do
 
