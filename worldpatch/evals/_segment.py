@@ -76,11 +76,11 @@ def _without_rims(labels: Int[np.ndarray, "h w"]) -> Int[np.ndarray, "h w"]:
         mask = labels == k
         core = ndimage.binary_erosion(mask, square, iterations=thickness)
         thick |= ndimage.binary_propagation(core, square, mask=mask)
-    beside = ndimage.binary_dilation(thick, square)
+    beside = np.asarray(ndimage.binary_dilation(thick, square), dtype=bool)
     thin = (labels > 0) & ~thick
     parts, _ = ndimage.label(thin, structure=square)  # pyright: ignore[reportGeneralTypeIssues]
     touching = np.isin(parts, np.unique(parts[thin & beside])) & thin
-    nearest = ndimage.distance_transform_edt(~thick, return_distances=False, return_indices=True)
+    nearest = np.asarray(ndimage.distance_transform_edt(~thick, return_distances=False, return_indices=True))
     return np.where(touching, labels[tuple(nearest)], labels)
 
 
@@ -91,7 +91,7 @@ def blobs(labels: Int[np.ndarray, "h w"]) -> list[Blob]:
         mask = labels == k
         if not mask.any():
             continue
-        holes_filled = ndimage.binary_fill_holes(mask) & (mask | (labels == 0))
+        holes_filled = np.asarray(ndimage.binary_fill_holes(mask), dtype=bool) & (mask | (labels == 0))
         parts, _ = ndimage.label(holes_filled, structure=np.ones((3, 3)))  # pyright: ignore[reportGeneralTypeIssues]
         for i, span in enumerate(ndimage.find_objects(parts), start=1):
             part = parts == i
