@@ -6,9 +6,11 @@
     worldpatch data build tabletop --level 2 --clips 100 --first 5000000 --vae out/vae/export --out out/validation
     worldpatch train recipes/tabletop.py:dit --out out/dit
     worldpatch train recipes/tabletop.py:longer --out out/longer
+    worldpatch train recipes/tabletop.py:sides --out out/sides
+    worldpatch train recipes/tabletop.py:last --out out/last
     worldpatch train recipes/tabletop.py:decoder --out out/decoder
 
-What ships is the transformer of `longer` with the autoencoder of `decoder`. Measured results, and where the shipped
+What ships is the transformer of `last` with the autoencoder of `decoder`. Measured results, and where the shipped
 weights took a longer way, stand in checkpoints/tabletop/card.md.
 """
 
@@ -53,6 +55,26 @@ def longer() -> Run:
     optim = dataclasses.replace(run.optim, warmup=100, decay=0.3)
     options = {**run.options, "start_from": "out/dit/export"}
     return dataclasses.replace(run, steps=7200, seed=1, optim=optim, options=options)
+
+
+def sides() -> Run:
+    """A short lesson in left and right: only what moves across the frame, only near noise, where ways are decided."""
+    run = dit()
+    optim = dataclasses.replace(run.optim, warmup=50, decay=0.1, ema=0.98)
+    shares = dict.fromkeys(("drop_text", "keep_camera", "images", "continuations"), 0.0)
+    options = {
+        **run.options, **shares, "data": ("out/level1",), "only": r"(roll|slid).*(left|right)", "whole": 1.0,
+        "least_time": 0.85, "start_from": "out/longer/export",
+    }  # fmt: skip
+    return dataclasses.replace(run, steps=500, seed=2, optim=optim, options=options, validate_every=10_000)
+
+
+def last() -> Run:
+    """The whole mix again, with more whole clips, at a falling rate."""
+    run = dit()
+    optim = dataclasses.replace(run.optim, rate=1e-3, warmup=50, decay=0.7)
+    options = {**run.options, "whole": 0.7, "start_from": "out/sides/export"}
+    return dataclasses.replace(run, steps=1600, seed=3, optim=optim, options=options)
 
 
 def decoder() -> Run:

@@ -36,12 +36,13 @@ def test_more_tokens_mean_more_noise():
     assert few.min() > 0 and many.max() <= 1
 
 
-def draws(count: int, grid: tuple[int, int, int], keyframes: int = 2) -> list[Plan]:
+def draws(count: int, grid: tuple[int, int, int], keyframes: int = 2, **mix: float) -> list[Plan]:
     generator = Generator().manual_seed(1)
     latent = torch.randn(builders.CHANNELS, *grid)
     references = tuple(Reference(latent=latent[:, 0], time=0.1 * i) for i in range(keyframes))
     return [
-        training_plan(latent, generator, rate=8.0, tokens=100, keyframes=references, prompt="a") for _ in range(count)
+        training_plan(latent, generator, rate=8.0, tokens=100, keyframes=references, prompt="a", **mix)
+        for _ in range(count)
     ]
 
 
@@ -63,6 +64,13 @@ def test_training_mix_has_its_shares():
     assert shares["frames"] == pytest.approx(0.25, abs=0.03)
     assert shares["clean"] + shares["keyframes"] == pytest.approx(0.25, abs=0.03)
     assert shares["keyframes"] == pytest.approx(0.25 / 4, abs=0.02)
+
+
+def test_a_curriculum_narrows_the_mix():
+    plans = draws(1000, (4, 6, 6), whole=0.8, least_time=0.85)
+    assert Counter(map(family, plans))["whole"] / len(plans) == pytest.approx(0.8, abs=0.04)
+    assert min(p.start[p.start > 0].min() for p in plans) >= 0.85 and max(p.start.max() for p in plans) <= 1
+    assert {family(p) for p in draws(50, (4, 6, 6), whole=1.0)} == {"whole"}
 
 
 def test_training_plans_can_be_learned_from():

@@ -60,20 +60,27 @@ def training_plan(
     camera: Camera | None = None,
     keyframes: tuple[Reference, ...] = (),
     patch: tuple[int, int, int] = (1, 2, 2),
+    whole: float = 0.5,
+    least_time: float = 0.0,
 ) -> Plan:
     """One sample of the training mix.
 
-    Half: one time for the whole clip. A quarter: one time per latent frame (diffusion forcing, Chen et al. 2024). A
-    quarter: some of it clean (a prefix, a suffix, keyframes, or a random box in spacetime), the rest at one time.
+    A share of `whole`: one time for the whole clip. Half of the rest: one time per latent frame (diffusion forcing,
+    Chen et al. 2024). The other half: some of it clean (a prefix, a suffix, keyframes, or a random box in spacetime),
+    the rest at one time. What is not clean is no cleaner than `least_time`.
     """
     shift = shift_of(tokens)
     _, t, h, w = latent.shape
-    start = sample_times(1, shift, generator).expand(t, h, w).clone()
+
+    def times(count: int) -> Float[Tensor, "count 1 1"]:
+        return (least_time + (1 - least_time) * sample_times(count, shift, generator))[:, None, None]
+
+    start = times(1).expand(t, h, w).clone()
     references: tuple[Reference, ...] = ()
     which = torch.rand((), generator=generator)
-    if t > 1 and which < 0.25:
-        start = sample_times(t, shift, generator)[:, None, None].expand(t, h, w).clone()
-    elif t > 1 and which < 0.5:
+    if t > 1 and which < (1 - whole) / 2:
+        start = times(t).expand(t, h, w).clone()
+    elif t > 1 and which < 1 - whole:
         way = int(torch.randint(0, 4 if keyframes else 3, (), generator=generator))
         cut = int(torch.randint(1, t, (), generator=generator))
         if way == 0:
