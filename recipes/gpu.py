@@ -23,19 +23,39 @@ def vae() -> Run:
 
 
 def dit() -> Run:
-    """The text encoder and a transformer of 9M parameters: about 14 minutes of an H200 are planned."""
+    """The text encoder and a transformer of 9M parameters: about 10 minutes of an H200 are planned."""
     return Run(
         stage="dit",
-        steps=20_000,
+        steps=14_000,
         options={
             "data": ("out/gpu/latents",), "validation": "out/gpu/validation", "vae": "out/gpu/vae/export",
             "model": {"depth": 6}, "text": {"depth": 3, "width": 192}, "budget": 128 * 448,
         },
-        optim=Optim(rate=1e-3, warmup=500, decay=0.2, ema=0.999),
+        optim=Optim(rate=1e-3, warmup=500, decay=0.0, ema=0.999),
         save_minutes=3.0,
         sheet_minutes=4.0,
         validate_every=2000,
     )  # fmt: skip
+
+
+def sides() -> Run:
+    """Left and right, which the mix alone teaches late (docs/LOG.md): what moves across, near noise."""
+    run = dit()
+    optim = dataclasses.replace(run.optim, warmup=50, decay=0.1, ema=0.98)
+    shares = dict.fromkeys(("drop_text", "keep_camera", "images", "continuations"), 0.0)
+    options = {
+        **run.options, **shares, "only": r"(roll|slid).*(left|right)", "whole": 1.0, "least_time": 0.85,
+        "start_from": "out/gpu/dit/export",
+    }  # fmt: skip
+    return dataclasses.replace(run, steps=600, seed=1, optim=optim, options=options)
+
+
+def last() -> Run:
+    """The whole mix again, with more whole clips, at a falling rate: about 4 minutes of an H200 are planned."""
+    run = dit()
+    optim = dataclasses.replace(run.optim, warmup=50, decay=0.7)
+    options = {**run.options, "whole": 0.7, "start_from": "out/gpu/sides/export"}
+    return dataclasses.replace(run, steps=6_000, seed=2, optim=optim, options=options)
 
 
 def short_vae() -> Run:
@@ -45,6 +65,17 @@ def short_vae() -> Run:
 
 
 def short_dit() -> Run:
-    run = dit()
+    return _short(dit())
+
+
+def short_sides() -> Run:
+    return _short(sides())
+
+
+def short_last() -> Run:
+    return _short(last())
+
+
+def _short(run: Run) -> Run:
     options = {**run.options, "budget": 4 * 448, "model": {"depth": 2}, "validation_clips": 10, "sheet_level": 0}
     return dataclasses.replace(run, steps=3, options=options)

@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export MUJOCO_GL="${MUJOCO_GL:-egl}" PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
-WORK="${WORK:-out/gpu}" OUT="${OUT:-out/gpu/results}" WORKERS="${WORKERS:-16}"
+WORK=out/gpu OUT="${OUT:-out/gpu/results}" WORKERS="${WORKERS:-16}"
 DEVICE=$(python -c 'import torch; print("cuda" if torch.cuda.is_available() else "cpu")')
 CLIPS=30000 VALIDATION=96 PROMPTS=96 VARIANT=""
 if [ "${1:-}" = "--short" ]; then CLIPS=48 VALIDATION=10 PROMPTS=4 WORKERS=1 VARIANT="short_"; fi
@@ -20,6 +20,8 @@ run data build tabletop --level 4 --size 128x128 --clips "$CLIPS" --vae "$WORK/v
   --workers "$WORKERS" --device "$DEVICE"
 run data build tabletop --level 4 --size 128x128 --clips "$VALIDATION" --first 5000000 --vae "$WORK/vae/export" \
   --out "$WORK/validation" --workers "$WORKERS" --device "$DEVICE"
-run train "recipes/gpu.py:${VARIANT}dit" --out "$WORK/dit" --device "$DEVICE"
-run eval "$WORK/dit/export" --suite prompts_level2 --prompts "$PROMPTS" -o "$OUT/eval" --device "$DEVICE"
-cp "$WORK"/dit/export/* "$WORK"/vae/export/* "$OUT/"
+for leg in dit sides last; do
+  run train "recipes/gpu.py:${VARIANT}$leg" --out "$WORK/$leg" --device "$DEVICE"
+done
+run eval "$WORK/last/export" --suite prompts_level2 --prompts "$PROMPTS" -o "$OUT/eval" --device "$DEVICE"
+cp "$WORK"/last/export/* "$WORK"/vae/export/* "$OUT/"
