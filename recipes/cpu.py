@@ -31,8 +31,9 @@ def dit() -> Run:
         options={
             "data": ("out/cpu/latents",), "validation": "out/cpu/validation", "vae": "out/cpu/vae/export",
             "model": {"depth": 4}, "text": {"depth": 2, "width": 128, "vocabulary": 512}, "budget": 24 * 112,
+            "whole": 0.8, "keep_camera": 0.1,
         },
-        optim=Optim(rate=1e-3, warmup=50, decay=0.3, ema=0.99),
+        optim=Optim(rate=1.5e-3, warmup=50, decay=0.3, ema=0.99),
         validate_every=350,
         sheet_minutes=1e9,
     )  # fmt: skip
