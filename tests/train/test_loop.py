@@ -171,3 +171,4 @@ def test_an_export_is_a_model_that_loads(unbroken, options):
     task = dit.Task(config.build(dit.Config, {**options, "start_from": str(unbroken[1])}), 0, "cpu")
     for a, b in zip(task.model.parameters(), found.network.parameters(), strict=True):
         assert torch.equal(a, b)
+    assert found.record["earlier"] == [] and task.earlier == [found.record["training"]]

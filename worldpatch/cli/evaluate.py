@@ -26,7 +26,7 @@ def evaluate(
     seeds: Annotated[int, typer.Option(help="Clips per prompt.")] = 2,
     size_: Annotated[str | None, typer.Option("--size", help="WIDTHxHEIGHT.  [default: as trained]")] = None,
     steps: Annotated[int, typer.Option(help="Sampler steps.")] = 25,
-    guidance: Annotated[float, typer.Option(help="How strictly the prompt is followed.")] = 4.0,
+    guidance: Annotated[float, typer.Option(help="How strictly the prompt is followed.")] = 2.5,
     sampler: Annotated[str, typer.Option(help="euler, heun or dpmpp_2m.")] = "euler",
     device_: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, ...")] = "auto",
     threads_: Annotated[int | None, typer.Option("--threads", help="CPU threads.  [default: all]")] = None,

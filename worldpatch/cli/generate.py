@@ -31,7 +31,7 @@ def generate(
     seed: Annotated[int | None, typer.Option(help="Another seed, another video.  [default: 0]")] = None,
     variants: Annotated[int | None, typer.Option(help="How many videos, drawn together.  [default: 1]")] = None,
     steps: Annotated[int | None, typer.Option(help="Sampler steps: more is slower and cleaner.  [default: 25]")] = None,
-    guidance: Annotated[float | None, typer.Option(help="How strictly the prompt is followed.  [default: 4]")] = None,
+    guidance: Annotated[float | None, typer.Option(help="How strictly the prompt is followed.  [default: 2.5]")] = None,
     guidance_interval: Annotated[
         tuple[float, float] | None, typer.Option(help="Noise times from and to which it acts.  [default: 0 1]")
     ] = None,

@@ -26,7 +26,7 @@ class Guidance:
     (Lin et al. 2023, eq. 15-16).
     """
 
-    scale: float = 4.0
+    scale: float = 2.5
     interval: tuple[float, float] = (0.0, 1.0)
     rescale: float = 0.0
 

@@ -74,16 +74,21 @@ class Task:
         dit_config = config.build(backbone.Config, {"text_width": text.config.width, **options.model}, "model.")
         self.patch = dit_config.patch
         self.model = Network(text, backbone.Model(dit_config))
+        self.earlier: list[dict[str, Any]] = []  # the records of the runs whose weights this one starts from
         if options.start_from:
             weights = checkpoint.read(Path(options.start_from) / "model.safetensors")
             self.model.load_state_dict({k: v.float() for k, v in weights.items()})
+            record = self._start_record()
+            self.earlier = [*record.get("earlier", []), record["training"]]
 
     def _text(self) -> Any:
         module = config.resolve("text", self.options.text_encoder)
         if self.options.start_from:
-            folder = Path(self.options.start_from)
-            return module.load(json.loads((folder / "model.json").read_text())["text"], folder)
+            return module.load(self._start_record()["text"], Path(self.options.start_from))
         return module.create(self.options.text, (c for item in self.data.items for c in item.captions.values()))
+
+    def _start_record(self) -> dict[str, Any]:
+        return json.loads((Path(self.options.start_from) / "model.json").read_text())
 
     # ------------------------------------------------------------------------------------------------------- batches
 
@@ -206,7 +211,7 @@ class Task:
             "trained_on": {
                 "clips": len(grids), "grids": sorted(set(grids)), "rates": sorted({i.rate for i in self.data.items}),
             },
-            "training": state,
+            "training": state, "earlier": self.earlier,
         }  # fmt: skip
         (folder / "model.json").write_text(json.dumps(record, indent=1))
 
