@@ -67,10 +67,11 @@ def _evaluate(
 
     pipeline = generate.load(generate.find(model), device)
     _writable(output)
+    # No two clips share their noise: with few seeds for all prompts, a few backgrounds would decide the score.
     requests = [
         Request(ability="text_to_video", params={"prompt": p.caption, **params}, model=model, seed=seed, **sampling)
-        for p in prompts
-        for seed in range(seeds)
+        for number, p in enumerate(prompts)
+        for seed in range(number * seeds, (number + 1) * seeds)
     ]
     clips = []
     with meter(quiet) as progress:
