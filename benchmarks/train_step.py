@@ -88,9 +88,12 @@ class Network(nn.Module):
         return 3.0 * self.dit.flops(batch.clean.segments, lengths)
 
 
-def fused() -> AbstractContextManager:
-    """Training as it would be with the fused kernel."""
-    return mock.patch.object(_attention, "_products", F.scaled_dot_product_attention)
+def attending(kernel: Callable) -> Callable[[], AbstractContextManager]:
+    """Training as it would be with a certain kernel."""
+    return lambda: mock.patch.object(_attention, "_kernel", lambda _: kernel)
+
+
+fused, products = attending(F.scaled_dot_product_attention), attending(_attention._products)
 
 
 def attention(kernel: Callable, samples: int, heads: int, queries: int, keys: int) -> Callable[[], None]:
@@ -98,11 +101,11 @@ def attention(kernel: Callable, samples: int, heads: int, queries: int, keys: in
     q = torch.randn(samples, heads, queries, 64, requires_grad=True)
     k, v = (torch.randn(samples, heads, keys, 64, requires_grad=True) for _ in range(2))
     upstream = torch.randn(samples, heads, queries, 64)
-    return lambda: torch.autograd.grad(kernel(q, k, v), (q, k, v), upstream)  # type: ignore[return-value]
+    return lambda: torch.autograd.grad(kernel(q, k, v, None), (q, k, v), upstream)  # type: ignore[return-value]
 
 
 def steps(report: Report, network: Network, batches: dict[str, Batch], seconds: float) -> None:
-    """Each batch in fp32, in bf16 and with the fused kernel, against both products."""
+    """Each batch in fp32 and bf16, with the kernel taken there and the other one, against both matrix products."""
     bf16_gemm = f"{GEMM}, bf16"
     rows, shares = [], {}
     for size, batch in batches.items():
@@ -114,8 +117,9 @@ def steps(report: Report, network: Network, batches: dict[str, Batch], seconds: 
 
         works = {
             GEMM: gemm(), "step, fp32": Work(plain, flops),
-            "step, fp32, fused attention": Work(lambda run=plain: run(around=fused), flops),
+            "step, fp32, plain products": Work(lambda run=plain: run(around=products), flops),
             bf16_gemm: gemm(torch.bfloat16), "step, bf16 autocast": Work(lambda run=plain: run(autocast=True), flops),
+            "step, bf16 autocast, fused attention": Work(lambda run=plain: run(autocast=True, around=fused), flops),
         }  # fmt: skip
         took = race(works, seconds)
         rates = {name: works[name].flops / took[name] / GIGA for name in works}

@@ -120,11 +120,7 @@ def attend(
         return _flex(q, k, v, layout)
     if backend != "sdpa":
         raise ValueError(f"attention backend {backend!r} is unknown; known: auto, sdpa, flex")
-    problems = layout.problems
-    # On the CPU the fused kernel is no faster in training: a step on 32 clips takes 0.70 s with either in float32; in
-    # bfloat16 it takes 0.67 s, and 0.61 s with these two products (benchmarks/train_step.py).
-    plain = torch.is_grad_enabled() and q.device.type == "cpu"
-    kernel: Callable[..., Tensor] = _products if plain else F.scaled_dot_product_attention
+    problems, kernel = layout.problems, _kernel(q)
     # One gather for all problems, then views of it: gathering per problem would cost a full-sized gradient each.
     queries = q.index_select(0, problems.query).split([g.problems * g.queries for g in problems.groups])
     keys, values = (
@@ -142,6 +138,12 @@ def _filled(length: int) -> int:
     """Lengths that share a group: the next multiple of 16, or of an eighth of the power of two below."""
     step = max(16, 2 ** (length.bit_length() - 4))
     return -(-length // step) * step
+
+
+def _kernel(q: Tensor) -> Callable[..., Tensor]:
+    """The faster of two (benchmarks/train_step.py): in bfloat16 on a CPU the fused one trains more slowly."""
+    plain = torch.is_grad_enabled() and q.device.type == "cpu" and q.dtype == torch.bfloat16
+    return _products if plain else F.scaled_dot_product_attention
 
 
 def _products(q: Tensor, k: Tensor, v: Tensor, real: Tensor | None) -> Tensor:
