@@ -44,10 +44,11 @@ def gemm(dtype: torch.dtype = torch.float32, size: int = 1024, times: int = 8) -
     return Work(lambda: [a @ b for _ in range(times)], 2.0 * size**3 * times)
 
 
-def race(works: Mapping[str, Work], seconds: float, rounds: int = 5) -> dict[str, float]:
+def race(works: Mapping[str, Work], seconds: float, rounds: int = 5, settle: bool = False) -> dict[str, float]:
     """Median seconds of one call of each work, called in turn for about `seconds`, at least `rounds` times each.
 
-    The first call of each, which allocates and plans, is not counted.
+    The first call of each, which allocates and plans, is not counted. With `settle`, nor is the first one of each turn:
+    a training step needs one more until memory fits it again after another's.
     """
     for work in works.values():
         work.call()
@@ -55,6 +56,8 @@ def race(works: Mapping[str, Work], seconds: float, rounds: int = 5) -> dict[str
     begun = time.perf_counter()
     while time.perf_counter() - begun < seconds or len(next(iter(took.values()))) < rounds:
         for name, work in works.items():
+            if settle:
+                work.call()
             took[name].append(_seconds(work.call))
     return {name: statistics.median(values) for name, values in took.items()}
 

@@ -121,7 +121,7 @@ def steps(report: Report, network: Network, batches: dict[str, Batch], seconds: 
             bf16_gemm: gemm(torch.bfloat16), "step, bf16 autocast": Work(lambda run=plain: run(autocast=True), flops),
             "step, bf16 autocast, fused attention": Work(lambda run=plain: run(autocast=True, around=fused), flops),
         }  # fmt: skip
-        took = race(works, seconds)
+        took = race(works, seconds, settle=True)
         rates = {name: works[name].flops / took[name] / GIGA for name in works}
         tokens = f"{size}, {len(batch.captions)} clips, {len(batch.clean.tokens)} tokens"
         for name in works:
