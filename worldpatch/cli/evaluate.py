@@ -26,7 +26,7 @@ def evaluate(
     seeds: Annotated[int, typer.Option(help="Clips per prompt.")] = 2,
     size_: Annotated[str | None, typer.Option("--size", help="WIDTHxHEIGHT.  [default: as trained]")] = None,
     steps: Annotated[int, typer.Option(help="Sampler steps.")] = 25,
-    guidance: Annotated[float, typer.Option(help="How strictly the prompt is followed.")] = 2.5,
+    guidance: Annotated[float | None, typer.Option(help="As in generate.  [default: as there]")] = None,
     sampler: Annotated[str, typer.Option(help="euler, heun or dpmpp_2m.")] = "euler",
     device_: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, ...")] = "auto",
     threads_: Annotated[int | None, typer.Option("--threads", help="CPU threads.  [default: all]")] = None,
@@ -41,7 +41,9 @@ def evaluate(
         if count is not None and count < 1:
             raise UserError(f"{name} {count} must be at least 1")
     threads(threads_)
-    sampling = {"steps": steps, "guidance": guidance, "sampler": sampler}
+    sampling: dict[str, Any] = {"steps": steps, "sampler": sampler}
+    if guidance is not None:
+        sampling["guidance"] = guidance
     params: dict[str, Any] = {}
     if size_ is not None:
         params["width"], params["height"] = size(size_)

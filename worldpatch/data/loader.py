@@ -44,7 +44,7 @@ class LatentSet:
         self.seed = seed
         items = (_item(key, parts) for folder in folders for key, parts in shards.read(folder))
         self.items = [item for item in items if any(re.search(only, c) for c in item.captions.values())]
-        if not self.items:
+        if only and not self.items:
             raise UserError(f"no caption in {', '.join(map(str, folders))} matches only={only!r}")
 
     def __len__(self) -> int:

@@ -141,7 +141,7 @@ def _filled(length: int) -> int:
 
 
 def _kernel(q: Tensor) -> Callable[..., Tensor]:
-    """The faster of two (benchmarks/train_step.py): in bfloat16 on a CPU the fused one trains more slowly."""
+    """The faster of two at 64 px (benchmarks/train_step.py): in bfloat16 on a CPU the fused one trains more slowly."""
     plain = torch.is_grad_enabled() and q.device.type == "cpu" and q.dtype == torch.bfloat16
     return _products if plain else F.scaled_dot_product_attention
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from worldpatch.flow.pack import noisy_only, twice
 from worldpatch.flow.samplers import Velocity
-from worldpatch.types import Cond, Index, Packed, Segments
+from worldpatch.types import Cond, Index, Packed, Request, Segments
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +26,9 @@ class Guidance:
     (Lin et al. 2023, eq. 15-16).
     """
 
-    scale: float = 2.5
-    interval: tuple[float, float] = (0.0, 1.0)
-    rescale: float = 0.0
+    scale: float = Request.guidance
+    interval: tuple[float, float] = Request.guidance_interval
+    rescale: float = Request.guidance_rescale
 
 
 @dataclass(frozen=True, kw_only=True)
