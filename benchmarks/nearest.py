@@ -1,17 +1,14 @@
 """Does the model remember or compose? Its samples beside the nearest training clip, in latent space.
 
-    python benchmarks/nearest.py MODEL DATA... --held-out FOLDER [--report report.json] [-o sheet.png]
+    python benchmarks/nearest.py MODEL DATA... --held-out FOLDER [-o sheet.png]
 
 Prints the median distance (root mean square over a latent) of samples to their nearest training clip, and the same for
-held-out real clips: a model that copies would be far nearer than those are. With the report of `worldpatch eval` also
-its rates on prompts that stand word for word among the training captions, and on those that do not.
+held-out real clips: a model that copies would be far nearer than those are.
 """
 
 import argparse
-import json
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from worldpatch.data.loader import Item, LatentSet
@@ -27,16 +24,6 @@ def nearest(latent: torch.Tensor, items: list[Item]) -> tuple[float, Item]:
     return distance, items[index]
 
 
-def by_novelty(report: Path, items: list[Item]) -> None:
-    """Print a report's rates on captions of the training set and on new ones."""
-    known = {caption for item in items for caption in item.captions.values()}
-    clips = json.loads(report.read_text())["verdicts"]
-    for name, old in (("new captions", False), ("training captions", True)):
-        of = [c["verdicts"] for c in clips if (c["caption"] in known) == old]
-        rates = {k: round(float(np.mean([v[k] for v in of])), 3) for k in of[0]} if of else {}
-        print(f"{name}: {len(of)} clips, {rates}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model")
@@ -45,7 +32,6 @@ def main() -> None:
     parser.add_argument("--level", type=int, default=1)
     parser.add_argument("--count", type=int, default=12)
     parser.add_argument("-o", "--output", type=Path, default=Path("out/nearest.png"))
-    parser.add_argument("--report", type=Path)
     arguments = parser.parse_args()
 
     pipeline = load(find(arguments.model))
@@ -61,14 +47,13 @@ def main() -> None:
     for result, prompt, (distance, item) in zip(results, chosen, found, strict=True):
         plan = Plan(start=torch.zeros(item.latent.shape[1:]), rate=item.rate)
         strips += [result.frames[0].numpy(), pipeline.decode([plan], [item.latent.float()])[0].numpy()]
-        captions += [f"sample: {prompt.caption}", f"nearest training clip ({distance:.2f}): {item.captions['terse']}"]
+        caption = next(iter(item.captions.values()))
+        captions += [f"sample: {prompt.caption}", f"nearest training clip ({distance:.2f}): {caption}"]
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     contact_sheet(strips, captions, arguments.output, columns=2)
     sampled = torch.tensor([distance for distance, _ in found])
     print(f"samples to the nearest of {len(items)} clips: median {sampled.median():.3f}, least {sampled.min():.3f}")
     print(f"held-out real clips to nearest: median {torch.tensor(real).median():.3f}, least {min(real):.3f}")
-    if arguments.report:
-        by_novelty(arguments.report, items)
 
 
 if __name__ == "__main__":

@@ -71,6 +71,11 @@ def test_unseen_pairs_stay_unseen(whole: Path):
         assert all(any(colour in caption for colour, _ in pairs) for caption in described["captions"].values())
 
 
+def test_captions_of_suites_stay_unseen(whole: Path):
+    captions = [c for parts in contents(whole).values() for c in json.loads(parts["json"])["captions"].values()]
+    assert captions and not any(map(_holdout.is_caption_held_out, captions))
+
+
 def test_recolouring_multiplies_clips(whole: Path):
     kinds = {key.rsplit("-", 1)[1] for key in contents(whole)}
     assert kinds == {"0", "1"} and len(contents(whole)) > PLAN.clips // 2

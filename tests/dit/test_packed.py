@@ -141,10 +141,10 @@ def test_context_does_not_see_noisy_tokens(name: str):
     packed, cond = builders.mixed()
     other = builders.changed(packed, packed.noisy)
     before, after = (model.context(p.tokens, p.position, p.segments, cond) for p in (packed, other))
-    for a, b in zip(before.keys + before.values, after.keys + after.values, strict=True):
+    for a, b in zip(sum(before.past, ()), sum(after.past, ()), strict=True):
         assert torch.equal(a, b)
     # In the full pass, too: no noisy token of the input has a say in what the blocks make of the context.
-    contexts, seen = sum(before.lengths), []
+    contexts, seen = sum(before.layout.known), []
     for block in model.blocks:
         block.register_forward_hook(lambda _, inputs, out: seen.append(out[0][:contexts].detach()))
     for p in (packed, other):
@@ -207,7 +207,7 @@ def test_attention_backends_agree(name: str):
     with torch.no_grad():  # flex has no backward on the CPU
         close(builders.velocity_of(flex, packed, cond), builders.velocity_of(sdpa, packed, cond))
         one, other = (m.context(packed.tokens, packed.position, packed.segments, cond) for m in (flex, sdpa))
-    for a, b in zip(one.keys + one.values, other.keys + other.values, strict=True):
+    for a, b in zip(sum(one.past, ()), sum(other.past, ()), strict=True):
         close(a, b)
 
 

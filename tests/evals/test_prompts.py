@@ -13,6 +13,7 @@ from worldpatch.evals._tracks import Track
 from worldpatch.evals._truth import Expected, Solid
 from worldpatch.evals.metrics.prompt import CRITERIA, judge
 from worldpatch.evals.suites import prompts
+from worldpatch.worlds._holdout import is_caption_held_out
 
 EXPECTED = Expected(
     solids=(
@@ -59,6 +60,7 @@ def test_frozen_suites(level):
     assert Counter(p.style for p in suite) == dict.fromkeys(prompts.STYLES, 32)
     for p in suite:
         assert all(s.colour in p.caption for s in p.truth.solids)
+        assert is_caption_held_out(p.caption)
     cameras = Counter(p.truth.camera for p in suite)
     assert min(cameras.values()) > 0.6 * max(cameras.values())
     unseen = sum("unseen pair" in p.strata for p in suite)

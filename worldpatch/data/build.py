@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,8 @@ class Build:
     """What to build. The same Build gives the same set; an interrupted one goes on at its last whole shard.
 
     `clips` are rendered, beginning with index `first`, so that several builds of one seed need not overlap. Each is
-    also stored `recolours` times with other colours, and half of all are mirrored, captions following. Clips with
-    colour-shape pairs that are reserved for evaluation (`worlds/_holdout.py`) are left out.
+    also stored `recolours` times with other colours, and half of all are mirrored, captions following. Captions, and
+    clips with colour-shape pairs, that are reserved for evaluation (`worlds/_holdout.py`) are left out.
     """
 
     world: str
@@ -82,8 +82,9 @@ def _variants(plan: Build, index: int, clip: Clip) -> Iterator[Clip]:
             variant = world.recolour(clip, {k: str(drawn[o["colour"]]) for k, o in enumerate(clip.truth.objects)})
         if plan.mirror and rng.random() < 0.5:
             variant = world.mirror(variant)
-        if variant.truth is None or not _holdout.is_held_out(variant.truth):
-            yield variant
+        captions = {k: c for k, c in variant.captions.items() if not _holdout.is_caption_held_out(c)}
+        if captions and (variant.truth is None or not _holdout.is_held_out(variant.truth)):
+            yield replace(variant, captions=captions)
 
 
 @torch.no_grad()

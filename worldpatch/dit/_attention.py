@@ -1,8 +1,9 @@
 """Attention over the segments of a packed sequence, behind one function with two backends.
 
-The sequence holds the context tokens of all samples, then their noisy tokens. The rule is one-way: context attends to
-its sample's context; noisy tokens attend to everything in their sample. So the context never depends on the noise and
-its keys and values can be kept over all steps of a sampler.
+Keys are the prefixes of all samples, then their known tokens, then their noisy ones; all but the prefixes ask, too. The
+rule is one-way: known tokens attend to their sample's prefix and known tokens, noisy tokens to everything in their
+sample. So the context (prefix and known) never depends on the noise and its keys and values can be kept over all steps
+of a sampler.
 
     "sdpa"  one `scaled_dot_product_attention` per group of samples of about equal size, filled to the same; any device.
             (In training on a CPU the same as two plain products)
@@ -46,36 +47,42 @@ class Problems:
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """Where each sample's context and noisy tokens lie: lengths in order of the samples.
+    """How many prefix, known and noisy tokens each sample has, in order of the samples.
 
-    Keys are always [all contexts | all noisy tokens]; queries are the same, or only the noisy tokens where the context
-    came from a cache.
+    Keys are [all prefixes | all known | all noisy]; queries the last two, or only the noisy ones where the others'
+    keys came from a cache.
     """
 
-    context: tuple[int, ...]
+    prefix: tuple[int, ...]
+    known: tuple[int, ...]
     noisy: tuple[int, ...]
     cached: bool = False
     device: torch.device = torch.device("cpu")
 
     @property
+    def contexts(self) -> int:
+        """Keys of all contexts."""
+        return sum(self.prefix) + sum(self.known)
+
+    @property
     def offset(self) -> int:
         """Index of the first query among the keys."""
-        return sum(self.context) if self.cached else 0
+        return self.contexts if self.cached else sum(self.prefix)
 
     @cached_property
     def problems(self) -> "Problems":
         """All attention problems of the sequence, those of about equal sizes side by side so that they run as one."""
         sorts: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = defaultdict(list)
-        at_context, at_noisy = 0, sum(self.context)
-        for m, n in zip(self.context, self.noisy, strict=True):
-            context = torch.arange(at_context, at_context + m)
-            noisy = torch.arange(at_noisy, at_noisy + n)
-            if m and not self.cached:
-                sorts[_filled(m), _filled(m)].append((context, context))
-            if n:
-                sorts[_filled(n), _filled(m + n)].append((noisy - self.offset, torch.cat((context, noisy))))
-            at_context, at_noisy = at_context + m, at_noisy + n
-        total = sum(self.noisy) + (0 if self.cached else sum(self.context))
+        every = torch.arange(self.contexts + sum(self.noisy)).split([*self.prefix, *self.known, *self.noisy])
+        samples = len(self.noisy)
+        for prefix, known, noisy in zip(every[:samples], every[samples:-samples], every[-samples:], strict=True):
+            context = torch.cat((prefix, known))
+            if len(known) and not self.cached:
+                sorts[_filled(len(known)), _filled(len(context))].append((known - self.offset, context))
+            if len(noisy):
+                keys = torch.cat((context, noisy))
+                sorts[_filled(len(noisy)), _filled(len(keys))].append((noisy - self.offset, keys))
+        total = sum(self.noisy) + (0 if self.cached else sum(self.known))
         queries, keys, groups, back, row = [], [], [], torch.zeros(total, dtype=torch.long), 0
         for pairs in sorts.values():
             # No more filling than the largest of the group asks for.
@@ -95,9 +102,9 @@ class Layout:
 
     @cached_property
     def block_mask(self) -> BlockMask:
-        sample = [i for lengths in (self.context, self.noisy) for i, n in enumerate(lengths) for _ in range(n)]
-        sample = torch.tensor(sample, device=self.device)
-        contexts, offset = sum(self.context), self.offset
+        parts = (self.prefix, self.known, self.noisy)
+        sample = torch.tensor([i for part in parts for i, n in enumerate(part) for _ in range(n)], device=self.device)
+        contexts, offset = self.contexts, self.offset
 
         def rule(b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
             return (sample[q + offset] == sample[k]) & ((k < contexts) | (q + offset >= contexts))

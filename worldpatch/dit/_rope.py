@@ -39,7 +39,8 @@ class Rope(nn.Module):
 def rotate(
     x: Float[Tensor, "n heads two_e"], cos: Float[Tensor, "n e"], sin: Float[Tensor, "n e"]
 ) -> Float[Tensor, "n heads two_e"]:
-    """Rotate each pair (i, i + e) of every head by its angle."""
+    """Rotate each pair (i, i + e) of every head by its angle: a cos - b sin and b cos + a sin, in few passes."""
     a, b = x.chunk(2, dim=-1)
-    cos, sin = cos[:, None].to(x.dtype), sin[:, None].to(x.dtype)
-    return torch.cat((a * cos - b * sin, b * cos + a * sin), dim=-1)
+    cos = torch.cat((cos, cos), -1)[:, None].to(x.dtype)
+    sin = torch.cat((-sin, sin), -1)[:, None].to(x.dtype)
+    return torch.addcmul(x * cos, torch.cat((b, a), -1), sin)

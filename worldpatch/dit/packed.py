@@ -4,24 +4,27 @@ A diffusion transformer (Peebles & Xie 2022) in today's form: QK-norm, rotary po
 modulation shared by all blocks with a small term of each block's own (PixArt-alpha's adaLN-single, Chen et al. 2023),
 registers (Darcet et al. 2023), zero-initialised output. Its three particulars:
 
-  * one-way context: text, registers, keyframes and known patches attend among themselves only, noisy patches to all of
-    their sample, so that `context` can be computed once and kept over a sampler's steps;
+  * one-way context: keyframes and known patches attend to the prefix (registers, the sample's shape, its text) and
+    among themselves only, noisy patches to all of their sample, so that `context` can be computed once and kept over a
+    sampler's steps. The prefix, on which the text encoder has worked already, only answers: it stays the same from
+    block to block and costs its keys and values alone;
   * gathered times: modulation is computed for the distinct noise times (u of them) and gathered per token;
   * `until`: a second, zero-initialised time, so that the same network can learn to jump from t to `until` (flow maps).
 """
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from worldpatch.dit._attention import Layout, attend
-from worldpatch.dit._layers import SwiGLU, TimeEmbedding, init_linear, rms
+from worldpatch.dit._layers import SwiGLU, TimeEmbedding, init_linear, norm
 from worldpatch.dit._rope import Rope, rotate
 from worldpatch.types import Cond, Index, Segments
 
@@ -53,11 +56,10 @@ class Config:
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """Keys and values of all context tokens, per block, and how many of them each sample has."""
+    """Keys and values of all context tokens, per block, and how they lie."""
 
-    keys: tuple[Float[Tensor, "m heads e"], ...]
-    values: tuple[Float[Tensor, "m heads e"], ...]
-    lengths: tuple[int, ...]
+    past: tuple[tuple[Float[Tensor, "m heads e"], Float[Tensor, "m heads e"]], ...]
+    layout: Layout
 
 
 class Block(nn.Module):
@@ -67,6 +69,7 @@ class Block(nn.Module):
         super().__init__()
         self.heads = heads
         self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.answer = nn.Linear(width, 2 * width, bias=False)  # keys and values of the prefix
         self.q_scale = nn.Parameter(torch.ones(width // heads))
         self.k_scale = nn.Parameter(torch.ones(width // heads))
         self.project = nn.Linear(width, width, bias=False)
@@ -81,23 +84,28 @@ class Block(nn.Module):
         rope: tuple[Tensor, Tensor],
         layout: Layout,
         backend: str,
-        past: tuple[Tensor, Tensor] | None = None,
+        past: tuple[Tensor, Tensor],
     ) -> tuple[Float[Tensor, "n d"], Tensor, Tensor]:
-        """Returns the tokens with their keys and values; `past` are a context's keys and values, put before them."""
+        """Returns the tokens, and all keys and values: `past`, those of a prefix or a whole context, come first."""
         # index_select, not indexing: its gradient is an addition of rows, many times faster on the CPU.
-        gathered = (row.index_select(0, index) for row in (modulation + self.own).to(x.dtype).unbind(1))
-        shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = gathered
+        gathered = (modulation + self.own).to(x.dtype).index_select(0, index)
+        shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = gathered.unbind(1)
 
-        y = torch.addcmul(shift_a, rms(x), 1 + scale_a)  # (n, d)
+        y = torch.addcmul(shift_a, norm(x), scale_a)  # (n, d)
         q, k, v = self.qkv(y).unflatten(-1, (3, self.heads, -1)).unbind(1)  # (n, heads, e)
-        q = rotate(rms(q) * self.q_scale.to(q.dtype), *rope)
-        k = rotate(rms(k) * self.k_scale.to(k.dtype), *rope)
-        keys, values = (k, v) if past is None else (torch.cat((past[0], k)), torch.cat((past[1], v)))
+        q = rotate(norm(q, self.q_scale), *rope).to(v.dtype)
+        k = rotate(norm(k, self.k_scale), *rope).to(v.dtype)
+        keys, values = torch.cat((past[0], k)), torch.cat((past[1], v))
         x = torch.addcmul(x, gate_a, self.project(attend(q, keys, values, layout, backend).flatten(1)).to(x.dtype))
 
-        y = torch.addcmul(shift_f, rms(x), 1 + scale_f)
+        y = torch.addcmul(shift_f, norm(x), scale_f)
         x = torch.addcmul(x, gate_f, self.feed(y).to(x.dtype))
-        return x, k, v
+        return x, keys, values
+
+    def prefix(self, x: Float[Tensor, "p d"]) -> tuple[Float[Tensor, "p heads e"], Float[Tensor, "p heads e"]]:
+        """Keys and values of prefix tokens, which have no place and so no rotation."""
+        k, v = self.answer(x).unflatten(-1, (2, self.heads, -1)).unbind(1)
+        return norm(k, self.k_scale).to(v.dtype), v
 
 
 class Model(nn.Module):
@@ -147,53 +155,56 @@ class Model(nn.Module):
         span = _Spans(segments, tokens.device)
         x = self._embed(tokens, position, cond, segments)  # (n, d)
         if context is None:
-            prefix = self._prefix(cond, segments, tokens.device)  # per sample (m_i, d)
-            x, where = span.arrange(x, prefix)  # [all contexts | all noisy]
-            place = torch.cat((position, position.new_zeros(1, 3)))[where]
+            prefix, lengths = self._prefix(cond, segments, tokens.device)
+            x, position, time_index = (v.index_select(0, span.order) for v in (x, position, time_index))
             # Context is clean: its time is 0, appended as the last of the distinct times.
             times = torch.cat((times, times.new_zeros(1)))
             until = None if until is None else torch.cat((until, until.new_zeros(1)))
-            index = torch.cat((time_index, time_index.new_tensor([0])))[where]
-            index[: span.contexts] = len(times) - 1
-            layout = span.layout(cached=False)
+            time_index = torch.cat(
+                (torch.full_like(time_index[: span.knowns], len(times) - 1), time_index[span.knowns :])
+            )
+            layout = Layout(prefix=lengths, known=span.known, noisy=span.noisy, device=tokens.device)
         else:
-            place, index = position, time_index
-            layout = Layout(context=context.lengths, noisy=span.noisy, cached=True, device=tokens.device)
-        rope = self.rope(place)
+            prefix, layout = None, dataclasses.replace(context.layout, noisy=span.noisy, cached=True)
+        rope = self.rope(position)
         embedded = self._embed_time(times, until)
-        modulation = self.modulate(embedded).unflatten(-1, (6, -1))  # (u, 6, d)
+        modulation = self._modulation(embedded)
         for i, block in enumerate(self.blocks):
-            past = None if context is None else (context.keys[i], context.values[i])
-            inputs = (x, modulation, index, rope, layout, self.config.backend, past)
+            assert isinstance(block, Block)
+            past = context.past[i] if context else block.prefix(cast(Tensor, prefix))
+            inputs = (x, modulation, time_index, rope, layout, self.config.backend, past)
             if self.config.recompute and self.training:
                 x, _, _ = checkpoint(block, *inputs, use_reentrant=False)
             else:
                 x, _, _ = block(*inputs)
-        shift, scale = self.modulate_out(embedded).to(x.dtype).chunk(2, dim=-1)
-        noisy = slice(0, None) if context is not None else slice(span.contexts, None)
-        x, index = x[noisy], index[noisy]
-        velocity = self.out(torch.addcmul(shift[index], rms(x), 1 + scale[index])).to(tokens.dtype)
+        noisy = slice(0 if context else span.knowns, None)
+        x, index = x[noisy], time_index[noisy]
+        shift, scale = (m.index_select(0, index) for m in self.modulate_out(embedded).to(x.dtype).chunk(2, dim=-1))
+        velocity = self.out(torch.addcmul(shift, norm(x), 1 + scale)).to(tokens.dtype)
         if context is not None:
             return velocity
-        return torch.zeros_like(tokens).index_copy(0, where[noisy], velocity)
+        return torch.zeros_like(tokens).index_copy(0, span.order[noisy], velocity)
 
     def context(
         self, tokens: Float[Tensor, "n c"], position: Float[Tensor, "n 3"], segments: Segments, cond: Cond
     ) -> Context:
         """Run the context tokens alone, once, and keep their keys and values (noisy segments are left out)."""
-        span = _Spans(segments, tokens.device, only="context")
-        x = self._embed(tokens, position, cond, segments)
-        x, where = span.arrange(x, self._prefix(cond, segments, tokens.device))
-        rope = self.rope(torch.cat((position, position.new_zeros(1, 3)))[where])
-        layout = span.layout(cached=False)
-        modulation = self.modulate(self._embed_time(x.new_zeros(1), None)).unflatten(-1, (6, -1))
+        span = _Spans(segments, tokens.device)
+        known = span.order[: span.knowns]
+        x = self._embed(tokens, position, cond, segments).index_select(0, known)
+        prefix, lengths = self._prefix(cond, segments, tokens.device)
+        layout = Layout(prefix=lengths, known=span.known, noisy=(0,) * len(lengths), device=tokens.device)
+        rope = self.rope(position.index_select(0, known))
+        modulation = self._modulation(self._embed_time(x.new_zeros(1), None))
         index = torch.zeros(len(x), dtype=torch.long, device=x.device)
-        keys, values = [], []
+        past = []
         for block in self.blocks:
-            x, k, v = block(x, modulation, index, rope, layout, self.config.backend)
-            keys.append(k)
-            values.append(v)
-        return Context(keys=tuple(keys), values=tuple(values), lengths=span.context)
+            assert isinstance(block, Block)
+            own = block.prefix(prefix)
+            if span.knowns:
+                x, *own = block(x, modulation, index, rope, layout, self.config.backend, own)
+            past.append(tuple(own))
+        return Context(past=tuple(past), layout=layout)
 
     def _embed(self, tokens: Tensor, position: Tensor, cond: Cond, segments: Segments) -> Tensor:
         x = self.embed(tokens).to(tokens.dtype)  # the residual stream keeps the precision of its input under autocast
@@ -218,26 +229,34 @@ class Model(nn.Module):
         jump = times.new_zeros(len(times)) if until is None else times - until
         return nn.functional.silu(x + self.until(jump))
 
-    def _prefix(self, cond: Cond, segments: Segments, device: torch.device) -> list[Float[Tensor, "m d"]]:
-        """Registers, the shape token and the text of each sample: the part of the context that has no place."""
+    def _modulation(self, embedded: Float[Tensor, "u d"]) -> Float[Tensor, "u 6 d"]:
+        """(shift, scale, gate) of attention and feed-forward for each distinct time; scales are about 1."""
+        table = self.modulate(embedded).unflatten(-1, (6, -1))
+        return table + table.new_tensor((0.0, 1.0, 0.0, 0.0, 1.0, 0.0))[:, None]
+
+    def _prefix(
+        self, cond: Cond, segments: Segments, device: torch.device
+    ) -> tuple[Float[Tensor, "p d"], tuple[int, ...]]:
+        """Registers, the shape token and the text of each sample: the context that has no place. And its lengths."""
         # A sample's own patches come after its references: the last segment tells the shape of what is made.
         shapes = {s.sample: _shape_features(s) for s in segments}
         shape = self.embed_shape(torch.tensor([shapes[i] for i in sorted(shapes)], device=device))
         text = self.embed_text(cond.text).split(cond.text_lengths)
         registers = self.registers.to(shape.dtype)
-        return [torch.cat((registers, shape[i : i + 1], t)) for i, t in enumerate(text)]
+        parts = [part for i, t in enumerate(text) for part in (registers, shape[i : i + 1], t.to(shape.dtype))]
+        return norm(torch.cat(parts)), tuple(len(registers) + 1 + n for n in cond.text_lengths)
 
     def flops(self, segments: Segments, text_lengths: Sequence[int], cached: bool = False) -> int:
         """Operations of one forward pass, two per multiply-add, in products and attention. Training costs thrice."""
         d, c = self.config.width, self.config.token_width
         hidden = cast(Block, self.blocks[0]).feed.out.in_features
         span = _Spans(segments, torch.device("cpu"))
-        context = [p + self.config.registers + 1 + m for p, m in zip(span.context_patches, text_lengths, strict=True)]
-        noisy = span.noisy
-        tokens = sum(noisy) + (0 if cached else sum(context))
+        prefix = [self.config.registers + 1 + m for m in text_lengths]
+        noisy, known = span.noisy, (0,) * len(prefix) if cached else span.known
+        tokens, fixed = sum(noisy) + sum(known), 0 if cached else sum(prefix)
         ends = sum(noisy) * (2 * c + self.config.head_width) * d
-        linear = len(self.blocks) * tokens * (4 * d * d + 3 * d * hidden) + ends
-        pairs = sum(n * (n + m) + (0 if cached else m * m) for n, m in zip(noisy, context, strict=True))
+        linear = len(self.blocks) * (tokens * (4 * d * d + 3 * d * hidden) + fixed * 2 * d * d) + ends
+        pairs = sum(n * (p + m + n) + k * (p + k) for n, m, k, p in zip(noisy, span.known, known, prefix, strict=True))
         return 2 * linear + len(self.blocks) * 4 * d * pairs
 
 
@@ -249,34 +268,13 @@ def _shape_features(s) -> list[float]:
 
 
 class _Spans:
-    """Where the samples' patches lie in the packed sequence, and how to bring all context to the front."""
+    """How many known and noisy tokens each sample has, and the order that brings all known ones to the front."""
 
-    def __init__(self, segments: Segments, device: torch.device, only: str | None = None):
-        self.device = device
+    def __init__(self, segments: Segments, device: torch.device):
         samples = 1 + max(s.sample for s in segments)
-        self.spans: dict[str, list[list[tuple[int, int]]]] = {
-            r: [[] for _ in range(samples)] for r in ("context", "noisy")
-        }
+        rows: dict[str, list[list[Tensor]]] = {r: [[] for _ in range(samples)] for r in ("context", "noisy")}
         for s in segments:
-            if only in (None, s.rule):
-                self.spans[s.rule][s.sample].append((s.start, s.stop))
-        self.context_patches, self.noisy = (
-            tuple(sum(b - a for a, b in spans) for spans in self.spans[rule]) for rule in ("context", "noisy")
-        )
-        self.context = self.context_patches
-
-    def arrange(self, x: Float[Tensor, "n d"], prefix: list[Tensor]) -> tuple[Float[Tensor, "m d"], Int[Tensor, " m"]]:
-        """[prefix_0, context_0, prefix_1, ... | noisy_0, noisy_1, ...] and, per row, its index in x (-1: a prefix)."""
-        rows, where = [], []
-        for before, spans in zip(prefix, self.spans["context"], strict=True):
-            rows += [before.to(x.dtype), *(x[a:b] for a, b in spans)]
-            where += [torch.full((len(before),), -1), *(torch.arange(a, b) for a, b in spans)]
-        self.context = tuple(len(p) + m for p, m in zip(prefix, self.context_patches, strict=True))
-        self.contexts = sum(self.context)
-        for spans in self.spans["noisy"]:
-            rows += [x[a:b] for a, b in spans]
-            where += [torch.arange(a, b) for a, b in spans]
-        return torch.cat(rows), torch.cat(where).to(self.device)
-
-    def layout(self, cached: bool) -> Layout:
-        return Layout(context=self.context, noisy=self.noisy, cached=cached, device=self.device)
+            rows[s.rule][s.sample].append(torch.arange(s.start, s.stop))
+        self.known, self.noisy = (tuple(sum(map(len, of)) for of in rows[rule]) for rule in ("context", "noisy"))
+        self.knowns = sum(self.known)
+        self.order = torch.cat([part for rule in rows.values() for of in rule for part in of]).to(device)

@@ -1,14 +1,14 @@
 """Frozen prompts with known truth: how many of them does a model fulfil?
 
-The captions come from clips that no training sees: their own seed, and the colour-shape pairs held out of training
-(`worlds/_holdout.py`) among them. `freeze()` wrote `prompts_level<n>.json`; scores are comparable as long as those
+The captions come from clips that no training sees: a seed of their own, captions that are held out of training word for
+word, and colour-shape pairs held out of training among them (`worlds/_holdout.py`). `freeze()` wrote `prompts_level<n>.json`; scores are comparable as long as those
 files stay as they are.
 """
 
 import itertools
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from worldpatch.evals.metrics import prompt as metric
 from worldpatch.evals.metrics._result import Frames
 from worldpatch.evals.suites._report import Report, Scored
 from worldpatch.types import Clip
-from worldpatch.worlds._holdout import is_held_out
+from worldpatch.worlds._holdout import is_caption_held_out, is_held_out
 
 SEED = 31_415_926  # of the clips that captions are taken from; training never uses it
 COUNT = 96
@@ -56,29 +56,31 @@ def build(level: int, count: int = COUNT, seed: int = SEED) -> list[Prompt]:
 
     One prompt at a time is taken, the one whose strata are furthest below their share. Styles of caption take turns.
     """
-    pool = list(_pool(level, POOL * count, seed))
+    pool = list(itertools.islice(_pool(level, seed), POOL * count))
     shares = _shares([p.strata for p in pool])
     chosen: list[Prompt] = []
     met: Counter[str] = Counter()
     while len(chosen) < count:
-        best = min(pool, key=lambda p: sum(met[s] / shares[s] for s in p.strata))
-        pool.remove(best)
-        met.update(best.strata)
         style = STYLES[len(chosen) % len(STYLES)]
-        clip = real_clip(best)
-        chosen.append(replace(best, style=style, caption=clip.captions[style], truth=expected(clip)))
+        best = min((p for p in pool if p.style == style), key=lambda p: sum(met[s] / shares[s] for s in p.strata))
+        pool = [p for p in pool if p.index != best.index and p.caption != best.caption]
+        met.update(best.strata)
+        chosen.append(replace(best, truth=expected(real_clip(best))))
     return chosen
 
 
-def _pool(level: int, count: int, seed: int):
-    """Candidates, their captions yet to be chosen, from the smallest clips that tell their truth."""
+def _pool(level: int, seed: int) -> Iterator[Prompt]:
+    """Candidates, each held-out caption of a clip one, from the smallest clips that tell their truth; endless."""
     from worldpatch.worlds import tabletop  # needs a simulator, which scoring does not
 
     config = tabletop.Config(level=level, height=16, width=16, supersample=1, masks=False)
-    for index, clip in enumerate(itertools.islice(tabletop.clips(config, seed), count)):
-        assert clip.truth is not None
-        strata = _strata(clip)
-        yield Prompt(caption="", style="", level=level, seed=seed, index=index, truth=expected(clip), strata=strata)
+    for index, clip in enumerate(tabletop.clips(config, seed)):
+        truth, strata = expected(clip), _strata(clip)
+        for style in STYLES:
+            if is_caption_held_out(caption := clip.captions[style]):
+                yield Prompt(
+                    caption=caption, style=style, level=level, seed=seed, index=index, truth=truth, strata=strata
+                )
 
 
 def _strata(clip: Clip) -> tuple[str, ...]:

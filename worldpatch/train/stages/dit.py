@@ -170,7 +170,7 @@ class Task:
     def _fixed(self, item: Item, time: float) -> Plan:
         return Plan(
             start=torch.full(item.latent.shape[1:], time), rate=item.rate, known=item.latent.float(),
-            prompt=item.captions["terse"],
+            prompt=next(iter(item.captions.values())),
         )  # fmt: skip
 
     def sheet(self, model: nn.Module, path: Path) -> dict[str, float]:
@@ -207,7 +207,7 @@ class Task:
             "text_encoder": self.options.text_encoder,
             "text": config.dump(self.model.text.config),
             "words": words,
-            "captions": sorted({i.captions["terse"] for i in self.data.items})[:4000],
+            "captions": sorted({i.captions["terse"] for i in self.data.items if "terse" in i.captions})[:4000],
             "trained_on": {
                 "clips": len(grids), "grids": sorted(set(grids)), "rates": sorted({i.rate for i in self.data.items}),
             },

@@ -32,7 +32,7 @@ def shoot(
     target = np.tile([0.0, 0.0, AIM], (frames, 1))
     sign = -1.0 if move.endswith(("left", "in")) else 1.0
     if move.startswith("orbit"):
-        azimuth = heading + sign * 45.0 * strength * (u - 0.5)
+        azimuth = heading + sign * 60.0 * strength * (u - 0.5)
     elif move.startswith("pan"):
         azimuth = heading - sign * 15.0 * strength * (u - 0.5)
         reach = distance * np.cos(np.radians(elevation))

@@ -154,7 +154,7 @@ class Stage:
         model.mat_reflectance[model.material(decor.pattern).id] = 0.2 if decor.gloss else 0.0
         model.mat_specular[model.material("solid").id] = 0.0 if decor.look == "clay" else 0.2
         for i in range(4):
-            shade = (1.0, 0.94)[i % 2]  # neighbouring walls differ, so that a turning camera shows at the corners
+            shade = (1.0, 0.84)[i % 2]  # neighbouring walls differ, so that a turning camera shows at the corners
             model.geom_rgba[model.geom(f"wall{i}").id] = [*(shade * np.array(TONES[decor.wall])), 1.0]
         angle = _turn(heading + decor.light)
         right, away = 0.45, 0.30
