@@ -30,6 +30,7 @@ def dit() -> Run:
         options={
             "data": ("out/gpu/latents",), "validation": "out/gpu/validation", "vae": "out/gpu/vae/export",
             "model": {"depth": 6}, "text": {"depth": 3, "width": 192}, "budget": 128 * 448,
+            "whole": 0.8, "keep_camera": 0.15,
         },
         optim=Optim(rate=1e-3, warmup=500, decay=0.0, ema=0.999),
         save_minutes=3.0,
@@ -38,24 +39,13 @@ def dit() -> Run:
     )  # fmt: skip
 
 
-def sides() -> Run:
-    """Left and right, which the mix alone teaches late (docs/LOG.md): what moves across, near noise."""
-    run = dit()
-    optim = dataclasses.replace(run.optim, warmup=50, decay=0.1, ema=0.98)
-    shares = dict.fromkeys(("drop_text", "keep_camera", "images", "continuations"), 0.0)
-    options = {
-        **run.options, **shares, "only": r"(roll|slid).*(left|right)", "whole": 1.0, "least_time": 0.85,
-        "start_from": "out/gpu/dit/export",
-    }  # fmt: skip
-    return dataclasses.replace(run, steps=600, seed=1, optim=optim, options=options)
-
-
 def last() -> Run:
-    """The whole mix again, with more whole clips, at a falling rate: about 4 minutes of an H200 are planned."""
+    """The last third, with more kinds of known patches, at a falling rate: about 4 minutes of an H200 are planned."""
     run = dit()
-    optim = dataclasses.replace(run.optim, warmup=50, decay=0.7)
-    options = {**run.options, "whole": 0.7, "start_from": "out/gpu/sides/export"}
-    return dataclasses.replace(run, steps=6_000, seed=2, optim=optim, options=options)
+    options = {**run.options, "start_from": "out/gpu/dit/export", "whole": 0.6, "keep_camera": 0.3}
+    return dataclasses.replace(
+        run, steps=6_000, seed=1, options=options, optim=dataclasses.replace(run.optim, warmup=50, decay=0.9)
+    )
 
 
 def short_vae() -> Run:
@@ -66,10 +56,6 @@ def short_vae() -> Run:
 
 def short_dit() -> Run:
     return _short(dit())
-
-
-def short_sides() -> Run:
-    return _short(sides())
 
 
 def short_last() -> Run:

@@ -1,12 +1,14 @@
-"""The shipped model: a small tabletop world of one to three solids, trained on two CPU cores in about two hours.
+r"""The shipped model: a small tabletop world of one to three solids, trained on two CPU cores in under two hours.
 
     worldpatch train recipes/tabletop.py:vae --out out/vae
     worldpatch data build tabletop --level 1 --clips 1100 --recolours 2 --vae out/vae/export --out out/level1
     worldpatch data build tabletop --level 2 --clips 2600 --recolours 2 --vae out/vae/export --out out/level2
     worldpatch data build tabletop --level 2 --clips 100 --first 5000000 --vae out/vae/export --out out/validation
     worldpatch train recipes/tabletop.py:dit --out out/dit
-    worldpatch data build tabletop --level 1 --size 128x128 --clips 100 --first 1000000 --recolours 2 --vae out/vae/export --out out/large1
-    worldpatch data build tabletop --level 2 --size 128x128 --clips 250 --first 1000000 --recolours 2 --vae out/vae/export --out out/large2
+    worldpatch data build tabletop --level 1 --size 128x128 --clips 80 --first 1000000 --recolours 2 \
+        --vae out/vae/export --out out/large1
+    worldpatch data build tabletop --level 2 --size 128x128 --clips 160 --first 1000000 --recolours 2 \
+        --vae out/vae/export --out out/large2
     worldpatch train recipes/tabletop.py:last --out out/last
     worldpatch train recipes/tabletop.py:decoder --out out/decoder
 
@@ -37,7 +39,7 @@ def dit() -> Run:
     """The text encoder and the transformer from nothing, on 64 px latents of levels 1 and 2, at a constant rate."""
     return Run(
         stage="dit",
-        steps=6000,
+        steps=5200,
         options={
             "data": ("out/level1", "out/level2"), "validation": "out/validation", "vae": "out/vae/export",
             "model": {"depth": 4}, "text": {"depth": 3, "width": 192}, "budget": 32 * 112,
@@ -58,7 +60,7 @@ def last() -> Run:
         "whole": 0.6, "keep_camera": 0.3,
     }  # fmt: skip
     return dataclasses.replace(
-        run, steps=1500, seed=1, options=options, optim=dataclasses.replace(run.optim, warmup=50, decay=0.9)
+        run, steps=1000, seed=1, options=options, optim=dataclasses.replace(run.optim, warmup=50, decay=0.9)
     )
 
 

@@ -20,7 +20,7 @@ run data build tabletop --level 4 --size 128x128 --clips "$CLIPS" --vae "$WORK/v
   --workers "$WORKERS" --device "$DEVICE"
 run data build tabletop --level 4 --size 128x128 --clips "$VALIDATION" --first 5000000 --vae "$WORK/vae/export" \
   --out "$WORK/validation" --workers "$WORKERS" --device "$DEVICE"
-for leg in dit sides last; do
+for leg in dit last; do
   run train "recipes/gpu.py:${VARIANT}$leg" --out "$WORK/$leg" --device "$DEVICE"
 done
 run eval "$WORK/last/export" --suite prompts_level2 --prompts "$PROMPTS" -o "$OUT/eval" --device "$DEVICE"

@@ -67,11 +67,3 @@ def test_items_say_what_was_stored(folder: Path):
     assert first.latent.dtype == torch.float16 and first.rate == 8 and first.captions["terse"] == builders.CAPTIONS[0]
     assert [r.time for r in first.keyframes] == [0.0, 0.25] and first.keyframes[0].latent.shape == (4, 4, 4)
     assert first.camera is None and second.camera is not None and second.camera.pose.shape == (1, 4, 4)
-
-
-def test_clips_are_chosen_by_their_captions(folder: Path):
-    chosen = LatentSet([folder], only="^" + builders.CAPTIONS[0])
-    assert 0 < len(chosen) < len(LatentSet([folder]))
-    assert {item.captions["terse"] for item in chosen.items} == {builders.CAPTIONS[0]}
-    with pytest.raises(UserError, match="no caption in .* matches only='a green cat'"):
-        LatentSet([folder], only="a green cat")

@@ -6,7 +6,6 @@ is used once per epoch, whatever its size.
 
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -35,17 +34,11 @@ class Item:
 
 
 class LatentSet:
-    """A data set of encoded clips, held in memory (a 25-frame clip at 64 px is 14 kB).
+    """A data set of encoded clips, held in memory (a 25-frame clip at 64 px is 14 kB)."""
 
-    With `only`, a regular expression, it has the clips with a caption that matches. Raises UserError if none does.
-    """
-
-    def __init__(self, folders: Sequence[Path], seed: int = 0, only: str = ""):
+    def __init__(self, folders: Sequence[Path], seed: int = 0):
         self.seed = seed
-        items = (_item(key, parts) for folder in folders for key, parts in shards.read(folder))
-        self.items = [item for item in items if any(re.search(only, c) for c in item.captions.values())]
-        if only and not self.items:
-            raise UserError(f"no caption in {', '.join(map(str, folders))} matches only={only!r}")
+        self.items = [_item(key, parts) for folder in folders for key, parts in shards.read(folder)]
 
     def __len__(self) -> int:
         return len(self.items)

@@ -61,19 +61,18 @@ def training_plan(
     keyframes: tuple[Reference, ...] = (),
     patch: tuple[int, int, int] = (1, 2, 2),
     whole: float = 0.5,
-    least_time: float = 0.0,
 ) -> Plan:
     """One sample of the training mix.
 
     A share of `whole`: one time for the whole clip. Half of the rest: one time per latent frame (diffusion forcing,
     Chen et al. 2024). The other half: some of it clean (a prefix, a suffix, keyframes, or a random box in spacetime),
-    the rest at one time. What is not clean is no cleaner than `least_time`.
+    the rest at one time.
     """
     shift = shift_of(tokens)
     _, t, h, w = latent.shape
 
     def times(count: int) -> Float[Tensor, "count 1 1"]:
-        return (least_time + (1 - least_time) * sample_times(count, shift, generator))[:, None, None]
+        return sample_times(count, shift, generator)[:, None, None]
 
     start = times(1).expand(t, h, w).clone()
     references: tuple[Reference, ...] = ()

@@ -1,4 +1,4 @@
-"""What training never sees, so that a suite can ask whether words combine: colour-shape pairs, and an eighth of captions."""
+"""What training never sees, so that suites ask for what is new: three colour-shape pairs, and an eighth of captions."""
 
 from zlib import crc32
 

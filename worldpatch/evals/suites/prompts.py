@@ -1,8 +1,8 @@
 """Frozen prompts with known truth: how many of them does a model fulfil?
 
 The captions come from clips that no training sees: a seed of their own, captions that are held out of training word for
-word, and colour-shape pairs held out of training among them (`worlds/_holdout.py`). `freeze()` wrote `prompts_level<n>.json`; scores are comparable as long as those
-files stay as they are.
+word, and colour-shape pairs held out of training among them (`worlds/_holdout.py`). `freeze()` wrote
+`prompts_level<n>.json`; scores are comparable as long as those files stay as they are.
 """
 
 import itertools

@@ -29,8 +29,7 @@ class Config:
 
     Shares: `drop_text` of the samples lose their caption, `keep_camera` see the camera's rays, `images` are one
     keyframe, `continuations` are crops of the latent stream that begin in its middle, `whole` have one noise time
-    throughout. A curriculum may narrow the data to clips with a caption that matches `only` (a regular expression) and
-    the noise to times of at least `least_time`.
+    throughout.
     """
 
     data: tuple[str, ...]
@@ -47,8 +46,6 @@ class Config:
     images: float = 0.08
     continuations: float = 0.08
     whole: float = 0.5
-    least_time: float = 0.0
-    only: str = ""
     start_from: str = ""  # an exported model whose weights and tokenizer to begin with
     validation_clips: int = 96
     sheet_level: int = 1  # of the fixed prompts; 0: no sheets
@@ -65,7 +62,7 @@ class Network(nn.Module):
 class Task:
     def __init__(self, options: Config, seed: int, device: str):
         self.options, self.seed, self.device = options, seed, device
-        self.data = LatentSet([Path(folder) for folder in options.data], seed, options.only)
+        self.data = LatentSet([Path(folder) for folder in options.data], seed)
         self.fingerprint = self.data.fingerprint
         self.validation = LatentSet([Path(options.validation)], 0).items[: options.validation_clips]
         self.spec = _spec(Path(options.vae))
@@ -124,7 +121,7 @@ class Task:
         tokens = int(np.prod([side // p for side, p in zip(latent.shape[1:], self.patch, strict=True)]))
         return noise.training_plan(
             latent, generator, rate=item.rate, tokens=tokens, kind=kind, prompt=prompt, camera=camera,
-            keyframes=keyframes, patch=self.patch, whole=self.options.whole, least_time=self.options.least_time,
+            keyframes=keyframes, patch=self.patch, whole=self.options.whole,
         )  # fmt: skip
 
     # ---------------------------------------------------------------------------------------------------------- loss

@@ -31,9 +31,9 @@ MOVES: dict[int, tuple[tuple[str, float], ...]] = {  # level -> camera moves wit
     3: _MOVES,
     4: (*_MOVES, ("dolly in", 0.75), ("dolly out", 0.75), (CUT, 1.5)),
 }
-HEADINGS = {1: 5.0, 2: 5.0, 3: 20.0, 4: 20.0}
-"""Degrees by which a view may be turned away from the middle of the back wall. The low levels look straight at it, so
-that an orbit shows first the one corner of the room and then the other, and its way can be learned from the picture."""
+HEADING = 5.0
+"""Degrees by which a view may be turned away from the middle of the back wall. So nearly straight, an orbit shows first
+the one corner of the room and then the other, and a picture tells which way the camera goes (docs/LOG.md)."""
 LOOKS: dict[int, tuple[tuple[str, float], ...]] = {
     3: (("plain", 7.0), ("clay", 1.0), ("outline", 1.0), ("night", 1.0)),
     4: (("plain", 6.0), ("clay", 1.0), ("outline", 1.0), ("pencil", 1.0), ("night", 1.0)),
@@ -112,7 +112,7 @@ def _rehearse(config: Format, rng: np.random.Generator, theatre: Stage, decor: D
         move = _draw(rng, MOVES[level])
         if attempt == TRIES or config.frames == 1:
             move = "rest"
-        script = replace(write(cast), heading=90.0 + HEADINGS[level] * rng.uniform(-1.0, 1.0))
+        script = replace(write(cast), heading=90.0 + rng.uniform(-HEADING, HEADING))
         shot = shoot(rng, move, script.heading, config.frames, seconds, config.height, config.width)
         camera = geometry(shot, config.height, config.width)
         theatre.dress(script, decor)
