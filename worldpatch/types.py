@@ -248,7 +248,7 @@ class Request:
     seed: int = 0
     variants: int = 1
     steps: int = 25
-    guidance: float = 2.5
+    guidance: float = 2.0
     guidance_interval: tuple[float, float] = (0.0, 1.0)
     guidance_rescale: float = 0.0
     sampler: str = "euler"

@@ -21,7 +21,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Usual:
-    """The largest clip a model was trained on, pixels and frames per second: what it makes if nothing is asked."""
+    """The clip a model was mostly trained on, pixels and frames per second: what it makes if nothing is asked."""
 
     frames: int
     height: int
@@ -51,7 +51,7 @@ class Pipeline:
         trained = (self.record or {}).get("trained_on")
         if not trained:
             raise UserError("the model's record lacks `trained_on`: export the model again")
-        t, h, w = max(trained["grids"], key=lambda grid: (min(grid[1:]), grid[0], -max(grid[1:])))
+        t, h, w = trained["grids"][0]
         stride = self.spec.stride_s
         return Usual(frames=self.spec.frames(t), height=h * stride, width=w * stride, rate=float(min(trained["rates"])))
 

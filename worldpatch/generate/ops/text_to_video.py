@@ -53,7 +53,7 @@ def plan(params: Params, pipeline: Pipeline) -> Plan:
     grid = pipeline.spec.grid(frames, height, width)
     if frames > usual.frames or height * width > usual.height * usual.width:
         log.warning(
-            f"{width}x{height} with {frames} frames is more than this model was trained on "
+            f"{width}x{height} with {frames} frames is more than this model was mostly trained on "
             f"({usual.width}x{usual.height} with {usual.frames}): expect it to be worse"
         )
     return Plan(start=torch.ones(grid), rate=rate, prompt=params.prompt, kind="image" if grid[0] == 1 else "clip")

@@ -1,6 +1,7 @@
 """The text encoder and the packed transformer, trained together by flow matching on encoded clips."""
 
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -197,7 +198,7 @@ class Task:
         save_file(weights, folder / "model.safetensors")
         self.model.text.save(folder)
         words = sorted({w for i in self.data.items for c in i.captions.values() for w in words_of(c)})
-        grids = [tuple(i.latent.shape[1:]) for i in self.data.items]
+        grids = Counter(tuple(i.latent.shape[1:]) for i in self.data.items)
         record = {
             "backbone": self.options.backbone,
             "dit": config.dump(self.model.dit.config),
@@ -206,7 +207,8 @@ class Task:
             "words": words,
             "captions": sorted({i.captions["terse"] for i in self.data.items if "terse" in i.captions})[:4000],
             "trained_on": {
-                "clips": len(grids), "grids": sorted(set(grids)), "rates": sorted({i.rate for i in self.data.items}),
+                "clips": len(self.data), "grids": [grid for grid, _ in grids.most_common()],  # the usual one first
+                "rates": sorted({i.rate for i in self.data.items}),
             },
             "training": state, "earlier": self.earlier,
         }  # fmt: skip
