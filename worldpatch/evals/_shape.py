@@ -58,4 +58,4 @@ def good_frames(track: Track) -> list[int]:
 def _disagree(first: Float[np.ndarray, " k"], second: Float[np.ndarray, " k"]) -> bool:
     """Whether two log-probabilities each prefer another class clearly."""
     a, b = int(first.argmax()), int(second.argmax())
-    return a != b and first[a] - first[b] > CERTAIN and second[b] - second[a] > CERTAIN
+    return bool(a != b and first[a] - first[b] > CERTAIN and second[b] - second[a] > CERTAIN)
