@@ -40,7 +40,7 @@ class TimeEmbedding(nn.Module):
 def norm(x: Float[Tensor, "*n e"], scale: Float[Tensor, " e"] | None = None) -> Float[Tensor, "*n e"]:
     """Layer normalisation (Ba et al. 2016) without a bias; where no `scale` is given, the modulation scales.
 
-    Not the root mean square alone: on a CPU that one has no kernel of its own and takes ten times as long.
+    Not the root mean square alone: on a CPU that one has no kernel of its own and takes several times as long.
     """
     return F.layer_norm(x, x.shape[-1:], None if scale is None else scale.to(x.dtype), eps=1e-6)
 
