@@ -38,9 +38,9 @@ class Work:
     flops: float = 0.0
 
 
-def gemm(dtype: torch.dtype = torch.float32, size: int = 1024, times: int = 8) -> Work:
+def gemm(dtype: torch.dtype = torch.float32, size: int = 1024, times: int = 8, device: str = "cpu") -> Work:
     """The yardstick: square matrix products, long enough to time."""
-    a, b = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
+    a, b = (torch.randn(size, size).to(device, dtype) for _ in range(2))
     return Work(lambda: [a @ b for _ in range(times)], 2.0 * size**3 * times)
 
 

@@ -5,15 +5,9 @@
 Judged by the validation loss (mean over ten bins of noise time) after equal steps; the recipes take the winner.
 """
 
-import dataclasses
-import json
-import tempfile
-import time
-from pathlib import Path
+from _machine import Report
+from _trials import run, trained, trial_parser, validation_loss
 
-from _machine import Report, parser
-
-from worldpatch.train.loop import Run, train
 from worldpatch.train.optim import Optim
 
 CANDIDATES = {
@@ -26,37 +20,13 @@ CANDIDATES = {
 }
 
 
-def run(optim: Optim, options: dict, steps: int) -> Run:
-    optim = dataclasses.replace(optim, warmup=steps // 10, decay=0.3, ema=0.98)
-    return Run(stage="dit", steps=steps, options=options, optim=optim, sheet_minutes=1e9, validate_every=10**9)
-
-
-def trained(optim: Optim, options: dict, steps: int) -> tuple[float, float]:
-    """(validation loss, seconds) of a run from nothing."""
-    with tempfile.TemporaryDirectory() as folder:
-        begun = time.perf_counter()
-        train(run(optim, options, steps), Path(folder))
-        spent = time.perf_counter() - begun
-        lines = [json.loads(line) for line in (Path(folder) / "log.jsonl").read_text().splitlines()]
-    return next(line["val/loss"] for line in reversed(lines) if "val/loss" in line), spent
-
-
 def main() -> None:
-    made = parser(__doc__)
-    for name in ("data", "validation", "vae"):
-        made.add_argument(name)
-    made.add_argument("--steps", type=int, default=200)
-    made.add_argument("--depth", type=int, default=2)
-    made.add_argument("--budget", type=int, default=16 * 112, help="patch tokens per step")
-    arguments = made.parse_args()
-    steps = 4 if arguments.short else arguments.steps
-    options = {
-        "data": [arguments.data], "validation": arguments.validation, "vae": arguments.vae, "budget": arguments.budget,
-        "model": {"depth": arguments.depth}, "text": {"width": 64, "depth": 1}, "sheet_level": 0,
-    }  # fmt: skip
+    arguments = trial_parser(__doc__).parse_args()
     report = Report("AdamW or Muon", arguments)
+    runs = {name: run(arguments, optim) for name, optim in CANDIDATES.items()}
+    steps = next(iter(runs.values())).steps
     report.say(f"\nDepth {arguments.depth}, {steps} steps of {arguments.budget} tokens, decay over the last 30%.")
-    found = {name: trained(optim, options, steps) for name, optim in CANDIDATES.items()}
+    found = {name: trained(made, lambda task: (validation_loss(task),)) for name, made in runs.items()}
     ranked = sorted(found.items(), key=lambda item: item[1][0])
     report.table(
         ("optimiser", "validation loss", "seconds"), [(n, f"{loss:.4f}", f"{spent:.0f}") for n, (loss, spent) in ranked]

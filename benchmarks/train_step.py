@@ -63,16 +63,16 @@ def make_batch(count: int, grid: tuple[int, int, int], patch: tuple[int, int, in
 class Network(nn.Module):
     """What is trained together."""
 
-    def __init__(self, depth: int):
+    def __init__(self, depth: int, backend: str = "auto"):
         super().__init__()
         tokenizer = bytepair.train_tokenizer(CAPTIONS, 1024)
         config = bytepair.Config(vocabulary=tokenizer.get_vocab_size())
         self.text = bytepair.Encoder(config, tokenizer)
-        self.dit = packed.Model(packed.Config(depth=depth, text_width=config.width))
+        self.dit = packed.Model(packed.Config(depth=depth, text_width=config.width, backend=backend))
 
     def step(self, batch: Batch, autocast: bool = False) -> None:
         """Forward and backward; gradients are dropped, as an optimiser would."""
-        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        with torch.autocast(batch.noise.device.type, torch.bfloat16, enabled=autocast):
             text, lengths = self.text.encode(batch.captions)
             clean = batch.clean
             cond = Cond(text=text, text_lengths=lengths, camera=clean.camera, camera_known=clean.camera_known)

@@ -68,4 +68,5 @@ def decoder() -> Run:
     """The decoder alone, after the latents are stored: sharper pictures, the same latents."""
     run = vae()
     options = {**run.options, "freeze_encoder": True, "start_from": "out/vae/export"}
-    return dataclasses.replace(run, steps=1200, options=options)
+    optim = dataclasses.replace(run.optim, decay=0.6)
+    return dataclasses.replace(run, steps=4000, options=options, optim=optim)

@@ -69,19 +69,25 @@ class Layout:
         """Index of the first query among the keys."""
         return self.contexts if self.cached else sum(self.prefix)
 
+    @property
+    def asked(self) -> list[tuple[Int[Tensor, " n"], Int[Tensor, " m"]]]:
+        """The rule: who asks whom, as rows of queries and rows of keys, one pair per attention problem."""
+        every = torch.arange(self.contexts + sum(self.noisy)).split([*self.prefix, *self.known, *self.noisy])
+        samples, asked = len(self.noisy), []
+        for prefix, known, noisy in zip(every[:samples], every[samples:-samples], every[-samples:], strict=True):
+            context = torch.cat((prefix, known))
+            if len(known) and not self.cached:
+                asked.append((known - self.offset, context))
+            if len(noisy):
+                asked.append((noisy - self.offset, torch.cat((context, noisy))))
+        return asked
+
     @cached_property
     def problems(self) -> "Problems":
         """All attention problems of the sequence, those of about equal sizes side by side so that they run as one."""
         sorts: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = defaultdict(list)
-        every = torch.arange(self.contexts + sum(self.noisy)).split([*self.prefix, *self.known, *self.noisy])
-        samples = len(self.noisy)
-        for prefix, known, noisy in zip(every[:samples], every[samples:-samples], every[-samples:], strict=True):
-            context = torch.cat((prefix, known))
-            if len(known) and not self.cached:
-                sorts[_filled(len(known)), _filled(len(context))].append((known - self.offset, context))
-            if len(noisy):
-                keys = torch.cat((context, noisy))
-                sorts[_filled(len(noisy)), _filled(len(keys))].append((noisy - self.offset, keys))
+        for asking, asked in self.asked:
+            sorts[_filled(len(asking)), _filled(len(asked))].append((asking, asked))
         total = sum(self.noisy) + (0 if self.cached else sum(self.known))
         queries, keys, groups, back, row = [], [], [], torch.zeros(total, dtype=torch.long), 0
         for pairs in sorts.values():

@@ -1,9 +1,11 @@
 """The autoencoder, trained on a bank of rendered clips and on procedural textures.
 
-The loss is L1 on pixels (four times as heavy where objects are, were or will be within a group: they are small, they
-are what a clip is about, and their ghosts lie beside them) and L1 on finite differences in space and time (so that
-edges stay edges and motion stays motion). Normalised latents get noise of one fixed size and a pull to zero, half their
-square: the KL divergence to a unit Gaussian of a posterior of constant width.
+The loss is L1 plus squared error on pixels (four times as heavy where objects are, were or will be within a group: they
+are small, they are what a clip is about, and their ghosts lie beside them) and L1 on finite differences in space and
+time (so that edges stay edges and motion stays motion). The squared error is for the few large mistakes, rims and
+ghosts: 150 steps with it took a decoder that L1 had finished with 0.5 dB further on solids. Normalised latents get
+noise of one fixed size and a pull to zero, half their square: the KL divergence to a unit Gaussian of a posterior of
+constant width.
 
 At 0.1 the noise alone would limit a linear autoencoder to about 38 dB, well above what 16 channels hold; it makes
 neighbouring latents decode alike, which a diffusion model, whose samples are never exact, depends on.
@@ -28,6 +30,7 @@ from worldpatch.data.build import to_tensor
 from worldpatch.data.loader import hash_seed
 from worldpatch.video.sheet import contact_sheet
 
+SQUARE_WEIGHT = 10.0  # an error of 0.1, of a range of 2, counts as much squared as it does plain
 OBJECT_WEIGHT = 4.0
 GRADIENT_WEIGHT = 1.0
 KL_WEIGHT = 1e-3
@@ -57,11 +60,12 @@ def loss(model: Autoencoder, batch: dict[str, Tensor]) -> tuple[Float[Tensor, ""
         mask = mask[:, :, 1:] if mask is not None else None
     latents = model.encode(frames, kind)
     decoded = model.decode(latents + NOISE * torch.randn_like(latents), kind).float()
-    error = (decoded - frames).abs()
+    difference = decoded - frames
+    error = difference.abs() + SQUARE_WEIGHT * difference.square()
     weight = torch.ones_like(frames[:, :1]) if mask is None else 1 + (OBJECT_WEIGHT - 1) * _surroundings(mask)
-    pixel, gradient = (error * weight).mean(), _gradient_error(decoded - frames)
+    pixel, gradient = (error * weight).mean(), _gradient_error(difference)
     if kind == "clip" and frames.shape[2] > 1:
-        alone = (error * weight)[:, :, :1].mean(), _gradient_error((decoded - frames)[:, :, :1])
+        alone = (error * weight)[:, :, :1].mean(), _gradient_error(difference[:, :, :1])
         share = (FIRST_WEIGHT - 1) / (FIRST_WEIGHT - 1 + frames.shape[2])
         pixel, gradient = torch.lerp(pixel, alone[0], share), torch.lerp(gradient, alone[1], share)
     kl = latents.float().square().mean() / 2
