@@ -65,8 +65,9 @@ def last() -> Run:
 
 
 def decoder() -> Run:
-    """The decoder alone, after the latents are stored: sharper pictures, the same latents."""
+    """The decoder alone, after the latents are stored, on clips of its own: sharper pictures, the same latents."""
     run = vae()
-    options = {**run.options, "freeze_encoder": True, "start_from": "out/vae/export"}
-    optim = dataclasses.replace(run.optim, decay=0.6)
-    return dataclasses.replace(run, steps=4000, options=options, optim=optim)
+    options = {
+        **run.options, "bank": 3000, "cache": "out/decoder-bank", "freeze_encoder": True, "start_from": "out/vae/export",
+    }  # fmt: skip
+    return dataclasses.replace(run, steps=7500, options=options, optim=dataclasses.replace(run.optim, decay=0.6))

@@ -144,10 +144,13 @@ class Task:
         self.frames, self.masks = _bank(options, seed)
         self.fingerprint = hashlib.sha256(self.frames.data).hexdigest()[:16]
         module = config.resolve("vae", options.vae)
+        self.earlier: list[dict[str, Any]] = []  # the records of the runs whose weights this one starts from
         if options.start_from:
             from worldpatch.generate.pipeline import load_vae
 
             self.model = load_vae(Path(options.start_from)).train()
+            record = json.loads((Path(options.start_from) / "vae.json").read_text())
+            self.earlier = [*record.get("earlier", []), record["training"]]
         else:
             self.model = module.Model(config.build(module.Config, options.model, "model."))
             self.model.fit_pca(self._clips(np.arange(min(256, options.bank)))[0])
@@ -226,6 +229,7 @@ class Task:
         save_file({k: v.contiguous() for k, v in rounded.items()}, folder / "vae.safetensors")
         record = {
             "vae": self.options.vae, "config": config.dump(model.config), "spec": config.dump(spec), "training": state,
+            "earlier": self.earlier,
         }  # fmt: skip
         (folder / "vae.json").write_text(json.dumps(record, indent=1))
 
