@@ -12,10 +12,10 @@ LEVEL = {"level": 1}
 
 
 def vae() -> Run:
-    """The autoencoder: about 2.5 minutes."""
+    """The autoencoder: about 3 minutes."""
     return Run(
         stage="vae",
-        steps=200,
+        steps=270,
         options={"options": LEVEL, "bank": 300, "cache": "out/cpu/bank", "batch": 8, "frames": 17, "validation": 16},
         optim=Optim(rate=1e-3, warmup=30, decay=0.3, ema=0.98, weight_decay=0.0),
         validate_every=100,
@@ -24,10 +24,10 @@ def vae() -> Run:
 
 
 def dit() -> Run:
-    """The text encoder and a transformer of 4M parameters: about 6 minutes."""
+    """The text encoder and a transformer of 4M parameters: about 6.5 minutes."""
     return Run(
         stage="dit",
-        steps=700,
+        steps=760,
         options={
             "data": ("out/cpu/latents",), "validation": "out/cpu/validation", "vae": "out/cpu/vae/export",
             "model": {"depth": 4}, "text": {"depth": 2, "width": 128, "vocabulary": 512}, "budget": 24 * 112,

@@ -1,4 +1,4 @@
-r"""The shipped model: a small tabletop world of one to three solids, trained on two CPU cores in under two hours.
+r"""The shipped model: a small tabletop world of one to three solids, trained on two CPU cores in under three hours.
 
     worldpatch train recipes/tabletop.py:vae --out out/vae
     worldpatch data build tabletop --level 1 --clips 1100 --recolours 2 --vae out/vae/export --out out/level1
@@ -68,6 +68,6 @@ def decoder() -> Run:
     """The decoder alone, after the latents are stored, on clips of its own: sharper pictures, the same latents."""
     run = vae()
     options = {
-        **run.options, "bank": 3000, "cache": "out/decoder-bank", "freeze_encoder": True, "start_from": "out/vae/export",
+        **run.options, "bank": 3000, "cache": "out/bank2", "freeze_encoder": True, "start_from": "out/vae/export",
     }  # fmt: skip
     return dataclasses.replace(run, steps=7500, options=options, optim=dataclasses.replace(run.optim, decay=0.6))

@@ -1,5 +1,6 @@
 """The loss of the autoencoder stage, its scores and its textures."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -145,12 +146,14 @@ def test_what_is_exported_normalises_and_comes_back(options: dict[str, Any], tmp
 def test_the_decoder_can_learn_alone(options: dict[str, Any], tmp_path: Path):
     """Latents that are stored stay right: neither weights nor statistics of the encoder change."""
     first = task(options)
-    first.export(first.model, tmp_path / "one", {})
+    first.export(first.model, tmp_path / "one", {"step": 1})
     second = task(options, freeze_encoder=True, start_from=str(tmp_path / "one"))
     second.loss(second.model, second.batch(0))[0].backward()
     assert {n.split(".")[0] for n, p in second.model.named_parameters() if p.grad is not None} == {"decoder"}
     builders.perturb(second.model.decoder)
-    second.export(second.model, tmp_path / "two", {})
+    second.export(second.model, tmp_path / "two", {"step": 2})
+    record = json.loads((tmp_path / "two" / "vae.json").read_text())
+    assert (record["earlier"], record["training"]) == ([{"step": 1}], {"step": 2}), "the whole way is on record"
     a, b = load_vae(tmp_path / "one"), load_vae(tmp_path / "two")
     frames = first._held_out()[0]
     assert torch.equal(a.encode(frames), b.encode(frames)) and a.spec == b.spec

@@ -107,7 +107,7 @@ def _write(folder: Path, report: Any, real: Any, clips: list[Any]) -> None:
     for number, start in enumerate(range(0, len(clips), SHEET), 1):
         scored = report.clips[start : start + SHEET]
         captions = [f"{s.caption}\n{_failures(s.verdicts)}" for s in scored]
-        sheet.contact_sheet(clips[start : start + SHEET], captions, folder / f"sheet-{number}.png")
+        sheet.contact_sheet(clips[start : start + SHEET], captions, folder / f"sheet-{number}.png", columns=3)
 
 
 def _failures(verdicts: dict[str, bool]) -> str:
