@@ -17,6 +17,12 @@ def test_save_and_load_round_trip(tmp_path: Path):
     assert state == {"step": 7} and torch.equal(tensors["average"]["w"], torch.arange(4.0))
 
 
+def test_others_may_read_what_the_umask_lets_them(tmp_path: Path):
+    checkpoint.write(tmp_path / "w.safetensors", TENSORS["model"])
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "w.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 def test_the_last_ones_are_kept(tmp_path: Path):
     assert checkpoint.latest(tmp_path) is None
     for step in (1, 20, 300, 300):

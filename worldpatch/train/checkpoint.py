@@ -29,7 +29,7 @@ def save(folder: Path, step: int, tensors: dict[str, dict[str, Tensor]], state: 
     shutil.rmtree(draft, ignore_errors=True)  # what a killed save left
     draft.mkdir(parents=True)
     for name, values in tensors.items():
-        save_file({k: v.detach().contiguous().clone() for k, v in values.items()}, draft / f"{name}.safetensors")
+        write(draft / f"{name}.safetensors", values)
     (draft / "state.json").write_text(json.dumps(state, indent=1))
     draft.rename(final)
     for old in sorted(folder.glob("step-*"))[:-keep]:
@@ -52,6 +52,14 @@ def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
         raise UserError(
             f"{state} is missing or damaged ({error}): delete {path} to resume from the one before"
         ) from error
+
+
+def write(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Tensors to one file, readable for whom the umask says: safetensors itself writes for the owner alone."""
+    path.touch()
+    mode = path.stat().st_mode
+    save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, path)
+    path.chmod(mode)
 
 
 def read(path: Path) -> dict[str, Tensor]:

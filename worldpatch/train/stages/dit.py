@@ -191,11 +191,9 @@ class Task:
 
     def export(self, model: nn.Module, folder: Path, state: dict[str, Any]) -> None:
         """The model as `generate` reads it: weights in bfloat16, one JSON, the tokenizer, and the words it has seen."""
-        from safetensors.torch import save_file
-
         folder.mkdir(parents=True, exist_ok=True)
-        weights = {k: v.detach().cpu().to(torch.bfloat16).contiguous() for k, v in model.state_dict().items()}
-        save_file(weights, folder / "model.safetensors")
+        weights = {k: v.detach().cpu().to(torch.bfloat16) for k, v in model.state_dict().items()}
+        checkpoint.write(folder / "model.safetensors", weights)
         self.model.text.save(folder)
         words = sorted({w for i in self.data.items for c in i.captions.values() for w in words_of(c)})
         grids = Counter(tuple(i.latent.shape[1:]) for i in self.data.items)

@@ -20,7 +20,6 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import Float
-from safetensors.torch import save_file
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
@@ -28,6 +27,7 @@ from worldpatch import config
 from worldpatch.data import render, textures
 from worldpatch.data.build import to_tensor
 from worldpatch.data.loader import hash_seed
+from worldpatch.train import checkpoint
 from worldpatch.video.sheet import contact_sheet
 
 SQUARE_WEIGHT = 10.0  # an error of 0.1, of a range of 2, counts as much squared as it does plain
@@ -226,7 +226,7 @@ class Task:
         if not self.options.freeze_encoder:
             model.fit_statistics(self._clips(np.arange(min(256, self.options.bank)))[0].to(self.device))  # type: ignore[operator]
         spec = model.spec
-        save_file({k: v.contiguous() for k, v in rounded.items()}, folder / "vae.safetensors")
+        checkpoint.write(folder / "vae.safetensors", rounded)
         record = {
             "vae": self.options.vae, "config": config.dump(model.config), "spec": config.dump(spec), "training": state,
             "earlier": self.earlier,
