@@ -27,13 +27,8 @@ SEEDS = (0, 1)
 
 def everyone(layout: Layout) -> list[tuple[Tensor, Tensor]]:
     """The full rule: all patches of a sample attend to its prefix and to all of its patches."""
-    every = torch.arange(layout.contexts + sum(layout.noisy)).split([*layout.prefix, *layout.known, *layout.noisy])
-    samples = len(layout.noisy)
-    asked = []
-    for prefix, known, noisy in zip(every[:samples], every[samples:-samples], every[-samples:], strict=True):
-        patches = torch.cat((known, noisy))
-        asked.append((patches - layout.offset, torch.cat((prefix, patches))))
-    return asked
+    patches = [(prefix, torch.cat((known, noisy))) for prefix, known, noisy in layout.samples]
+    return [(asking - layout.offset, torch.cat((prefix, asking))) for prefix, asking in patches]
 
 
 RULES = {"one-way": Layout.asked, "full": property(everyone)}

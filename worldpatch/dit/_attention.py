@@ -11,7 +11,7 @@ of a sampler.
 """
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -70,11 +70,17 @@ class Layout:
         return self.contexts if self.cached else sum(self.prefix)
 
     @property
+    def samples(self) -> Iterator[tuple[Int[Tensor, " p"], Int[Tensor, " c"], Int[Tensor, " n"]]]:
+        """Of each sample the rows, among the keys, of its prefix, its known and its noisy tokens."""
+        every = torch.arange(self.contexts + sum(self.noisy)).split([*self.prefix, *self.known, *self.noisy])
+        count = len(self.noisy)
+        return zip(every[:count], every[count:-count], every[-count:], strict=True)
+
+    @property
     def asked(self) -> list[tuple[Int[Tensor, " n"], Int[Tensor, " m"]]]:
         """The rule: who asks whom, as rows of queries and rows of keys, one pair per attention problem."""
-        every = torch.arange(self.contexts + sum(self.noisy)).split([*self.prefix, *self.known, *self.noisy])
-        samples, asked = len(self.noisy), []
-        for prefix, known, noisy in zip(every[:samples], every[samples:-samples], every[-samples:], strict=True):
+        asked = []
+        for prefix, known, noisy in self.samples:
             context = torch.cat((prefix, known))
             if len(known) and not self.cached:
                 asked.append((known - self.offset, context))

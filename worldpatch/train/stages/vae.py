@@ -3,9 +3,8 @@
 The loss is L1 plus squared error on pixels (four times as heavy where objects are, were or will be within a group: they
 are small, they are what a clip is about, and their ghosts lie beside them) and L1 on finite differences in space and
 time (so that edges stay edges and motion stays motion). The squared error is for the few large mistakes, rims and
-ghosts: 150 steps with it took a decoder that L1 had finished with 0.5 dB further on solids. Normalised latents get
-noise of one fixed size and a pull to zero, half their square: the KL divergence to a unit Gaussian of a posterior of
-constant width.
+ghosts, which L1 had left in exchange for sharp floors (docs/LOG.md). Normalised latents get noise of one fixed size and
+a pull to zero, half their square: the KL divergence to a unit Gaussian of a posterior of constant width.
 
 At 0.1 the noise alone would limit a linear autoencoder to about 38 dB, well above what 16 channels hold; it makes
 neighbouring latents decode alike, which a diffusion model, whose samples are never exact, depends on.
