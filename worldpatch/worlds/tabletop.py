@@ -11,13 +11,23 @@ import numpy as np
 
 from worldpatch.config import UserError
 from worldpatch.types import Clip
-from worldpatch.worlds._tabletop.augment import mirror, recolour
+from worldpatch.worlds._tabletop import props as props
+from worldpatch.worlds._tabletop.augment import mirror as mirror
+from worldpatch.worlds._tabletop.augment import recolour as recolour
+from worldpatch.worlds._tabletop.enact import Scene as Scene
+from worldpatch.worlds._tabletop.enact import enact as enact
+from worldpatch.worlds._tabletop.enact import look as look
+from worldpatch.worlds._tabletop.enact import resting as resting
+from worldpatch.worlds._tabletop.enact import simulate as simulate
 from worldpatch.worlds._tabletop.film import film
 from worldpatch.worlds._tabletop.palette import ALL, FEW
-from worldpatch.worlds._tabletop.records import Format
+from worldpatch.worlds._tabletop.records import Decor as Decor
+from worldpatch.worlds._tabletop.records import Format as Format
+from worldpatch.worlds._tabletop.records import Prop as Prop
+from worldpatch.worlds._tabletop.records import Script as Script
+from worldpatch.worlds._tabletop.records import Shot as Shot
+from worldpatch.worlds._tabletop.records import Solid as Solid
 from worldpatch.worlds._tabletop.stage import LARGEST
-
-__all__ = ["Config", "clip", "clips", "mirror", "palette", "recolour"]
 
 LICENCE = "CC0-1.0"
 GRID = 16  # pixels: varied sides are multiples of this, so that they lie on every latent and patch grid

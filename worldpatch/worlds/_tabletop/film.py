@@ -63,9 +63,9 @@ def film(config: Format, sequence: np.random.SeedSequence, *, seed: int, licence
     if take.shot.move == CUT:
         take = _cut(config, extra, take)
     if take.script.paint is not None:
-        take = _paint(take, theatre)
+        take = paint(take, theatre)
     grain = extra.random((config.height * config.supersample, config.width * config.supersample))
-    frames, masks, visibility = _photograph(config, theatre, take, decor.look, grain)
+    frames, masks, visibility = photograph(config, theatre, take, decor.look, grain)
     bounces = _bounces(take)
     tale = caption.Tale(
         objects=take.script.objects,
@@ -77,7 +77,7 @@ def film(config: Format, sequence: np.random.SeedSequence, *, seed: int, licence
         sizes=stories.SIZES[config.level],
     )
     truth = Truth(
-        objects=tuple(_describe(item) for item in take.script.objects),
+        objects=tuple(describe(item) for item in take.script.objects),
         events=tuple(sorted(take.events + bounces, key=lambda event: event.time)),
         pose=take.trace.pose,
         velocity=take.trace.velocity,
@@ -132,7 +132,7 @@ def _cut(config: Format, rng: np.random.Generator, take: Take) -> Take:
     return replace(take, shot=shot, camera=geometry(shot, config.height, config.width), cuts=(frame,))
 
 
-def _paint(take: Take, theatre: Stage) -> Take:
+def paint(take: Take, theatre: Stage) -> Take:
     """Put the stroke of paint where the painting solid went; it is one more object, which does not move."""
     script, trace, k = take.script, take.trace, take.script.paint or 0
     turn = np.radians(script.heading - 90.0)
@@ -162,7 +162,7 @@ def _bounces(take: Take) -> tuple[Event, ...]:
 # -------------------------------------------------------------------------------------------------------- photographing
 
 
-def _photograph(
+def photograph(
     config: Format, theatre: Stage, take: Take, look: str, grain: np.ndarray
 ) -> tuple[UInt8[np.ndarray, "t h w 3"], UInt8[np.ndarray, "t h w"] | None, Float[np.ndarray, "t k"] | None]:
     """Frames, averaged down from `supersample` times the size, and (with `config.masks`) masks and visible shares."""
@@ -211,7 +211,7 @@ def _parts(item: Any) -> range:
     return range(item.parts if isinstance(item, Solid) else len(item.parts))
 
 
-def _describe(item: Any) -> dict[str, Any]:
+def describe(item: Any) -> dict[str, Any]:
     """A solid or prop as a plain dict."""
     known = {"shape": item.shape, "colour": item.colour, "size": [float(s) for s in item.size]}
     return known | {"lying": isinstance(item, Solid) and item.lying, "parts": len(_parts(item))}

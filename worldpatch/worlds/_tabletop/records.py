@@ -33,7 +33,8 @@ class Solid:
     `spin` is the angular velocity in view axes (rad/s), `turn` the yaw (rad); `lying` puts a cylinder on its side with
     its axis across the view. `bounce` is the coefficient of restitution asked for; `friction` the sliding coefficient,
     `rolling` the rolling coefficient in metres, `density` in kg/m3. `parts` 8 makes a box of eight that flies apart
-    when it strikes something.
+    when it strikes something. `string` is the point that a taut string without mass hangs the centre from; only a
+    script's first solid may have one. `ghost` solids pass through each other, as no real ones do.
     """
 
     shape: str
@@ -49,6 +50,8 @@ class Solid:
     rolling: float = 0.0
     density: float = 400.0
     parts: int = 1
+    string: Vector | None = None
+    ghost: bool = False
 
     @property
     def half_height(self) -> float:
@@ -139,7 +142,10 @@ class Decor:
 
 @dataclass(frozen=True, kw_only=True)
 class Script:
-    """A staged scene and the beats it should show. `heading` is the view azimuth (degrees) that "right" refers to."""
+    """A staged scene and the beats it should show.
+
+    `heading` is the view azimuth (degrees) that "right" refers to; `gravity` pulls down, in m/s2.
+    """
 
     kind: str
     solids: tuple[Solid, ...]
@@ -147,6 +153,7 @@ class Script:
     heading: float = 90.0
     props: tuple[Prop, ...] = ()
     paint: int | None = None  # the solid that leaves a stroke of paint where it goes
+    gravity: float = 9.81
 
     @property
     def objects(self) -> tuple[Solid | Prop, ...]:

@@ -43,16 +43,19 @@ _TYPES = {
 PATTERNS = ("plain", "checkered", "tiled")
 
 
-def _xml(bodies: int, props: int) -> str:
-    """The model: a room with patterned floor, two lights, and free and kinematic bodies of one geom each."""
+def _xml(bodies: int, props: int, string: bool) -> str:
+    """The model: a room with patterned floor, two lights, free and kinematic bodies of one geom each, and perhaps a
+    string from a point in the room to the first free body."""
     walls = "".join(
         f'<geom name="wall{i}" type="plane" size="{ROOM} {ROOM} 0.1" pos="{x * ROOM} {y * ROOM} {ROOM}" '
         f'zaxis="{-x} {-y} 0" material="wall" contype="0" conaffinity="0"/>'
         for i, (x, y) in enumerate(((0, 1), (1, 0), (0, -1), (-1, 0)))
     )
+    bob, peg = ('<site name="bob" rgba="0 0 0 0"/>', '<site name="peg" rgba="0 0 0 0"/>') if string else ("", "")
     pool = "".join(
         f'<body name="solid{i}" pos="{3 * i} 0 -50"><freejoint/>'
-        '<geom type="sphere" size="0.2" material="solid" priority="1" condim="4" friction="0.6 0.005 0.0005"/></body>'
+        '<geom type="sphere" size="0.2" material="solid" priority="1" condim="4" friction="0.6 0.005 0.0005"/>'
+        f"{bob if i == 0 else ''}</body>"
         for i in range(bodies)
     )
     pool += "".join(
@@ -60,6 +63,8 @@ def _xml(bodies: int, props: int) -> str:
         '<geom type="sphere" size="0.2" material="solid"/></body>'
         for i in range(props)
     )
+    tendon = """<tendon><spatial name="string" limited="true" range="0 100" width="0.012" solreflimit="0.005 1"
+      rgba="0.3 0.3 0.3 1"><site site="peg"/><site site="bob"/></spatial></tendon>"""
     return f"""
     <mujoco>
       <option timestep="{STEP}" cone="elliptic" impratio="3"/>
@@ -89,8 +94,9 @@ def _xml(bodies: int, props: int) -> str:
         <light name="fill" directional="true" pos="0 0 4" dir="-0.5 0.4 -0.7" diffuse="0.12 0.12 0.14"
           specular="0 0 0" castshadow="false"/>
         <geom name="floor" type="plane" size="{ROOM} {ROOM} 0.1" material="plain" friction="0.6 0.005 0.0005"/>
-        {walls}{pool}
+        {walls}{pool}{peg}
       </worldbody>
+      {tendon if string else ""}
     </mujoco>"""
 
 
@@ -99,8 +105,8 @@ class Stage:
     renderer for any frame size up to 1024 px.
     """
 
-    def __init__(self, bodies: int, props: int) -> None:
-        self.model = mujoco.MjModel.from_xml_string(_xml(bodies, props))
+    def __init__(self, bodies: int, props: int, string: bool) -> None:
+        self.model = mujoco.MjModel.from_xml_string(_xml(bodies, props, string))
         self.data = mujoco.MjData(self.model)
         self.bodies, self.props = bodies, props
         self.script = Script(kind="", solids=(), beats=())
@@ -125,6 +131,7 @@ class Stage:
         """Put the script's solids on the stage, park the other bodies under the floor, and compute the scene."""
         model, data = self.model, self.data
         self.script, self._broken = script, set()
+        model.opt.gravity[2] = -script.gravity
         self._decorate(decor, script.heading)
         place = np.cumsum([0, *(solid.parts for solid in script.solids)])
         self._members = [slice(int(a), int(b)) for a, b in zip(place[:-1], place[1:], strict=True)]
@@ -137,6 +144,8 @@ class Stage:
             else:
                 self._park(i)
         self._furnish()
+        if model.ntendon:
+            self._hang(script)
         mujoco.mj_setConst(model, data)  # the contact solver scales by inverse weights, which the new masses change
         mujoco.mj_resetData(model, data)
         for solid, members in zip(script.solids, self._members, strict=True):
@@ -173,7 +182,7 @@ class Stage:
             solid = replace(solid, size=_piece(solid))
         self._shape(g, solid.shape, solid.size)
         model.geom_rgba[g] = [*COLOURS[solid.colour], 1.0]
-        model.geom_contype[g] = model.geom_conaffinity[g] = 1
+        model.geom_contype[g], model.geom_conaffinity[g] = int(not solid.ghost), 1
         model.geom_friction[g] = [solid.friction, 0.005, solid.rolling]
         model.geom_condim[g] = 6 if solid.rolling else 4
         damping = np.interp(solid.bounce, _RESTITUTION, _DAMPING)
@@ -208,6 +217,16 @@ class Stage:
             position = position + _yaw(solid.turn) @ (_corner(part) * (np.array(solid.size) - _piece(solid)))
         self.data.qpos[7 * i : 7 * i + 7] = [*(rotation @ position), *quaternion]
         self.data.qvel[6 * i : 6 * i + 6] = [*(rotation @ np.array(solid.velocity)), *local]
+
+    def _hang(self, script: Script) -> None:
+        """Tie the first solid to its peg with a string as long as they are apart, or let the string hang loose."""
+        model = self.model
+        peg = script.solids[0].string
+        self._option.flags[mujoco.mjtVisFlag.mjVIS_TENDON] = peg is not None
+        model.tendon_range[0, 1] = 100.0
+        if peg is not None:
+            model.site_pos[model.site("peg").id] = _yaw(_turn(script.heading)) @ np.array(peg)
+            model.tendon_range[0, 1] = np.linalg.norm(np.subtract(peg, script.solids[0].position))
 
     def _park(self, i: int) -> None:
         """An unused body floats where the model put it, under the floor, unseen and untouched."""
@@ -361,6 +380,9 @@ class Stage:
         self.data.qpos[:] = qpos
         self._move_props(time)
         mujoco.mj_kinematics(self.model, self.data)
+        if self.model.ntendon:  # where the string runs
+            mujoco.mj_comPos(self.model, self.data)
+            mujoco.mj_tendon(self.model, self.data)
         mujoco.mj_camlight(self.model, self.data)
 
     def photograph(self, height: int, width: int) -> UInt8[np.ndarray, "h w 3"]:
@@ -418,9 +440,9 @@ def _context() -> Any:
 
 
 @functools.cache
-def stage(bodies: int, props: int = 0) -> Stage:
-    """The process's stage with this many free bodies and parts of props."""
-    return Stage(bodies, props)
+def stage(bodies: int, props: int = 0, string: bool = False) -> Stage:
+    """The process's stage with this many free bodies and parts of props, and perhaps a string."""
+    return Stage(bodies, props, string)
 
 
 def _turn(heading: float) -> float:
