@@ -40,8 +40,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=f"Abilities of generate: {listing('generate/ops')}. Each command explains itself with --help.",
 )  # fmt: skip
-for command in (generate.generate, train.train, evaluate.evaluate, doctor.doctor):
-    app.command("eval" if command is evaluate.evaluate else None)(command)
+for command in (generate.generate, train.train, doctor.doctor):
+    app.command()(command)
+app.add_typer(evaluate.app, name="eval")
 app.add_typer(data.app, name="data")
 
 

@@ -1,115 +1,216 @@
-"""`worldpatch eval`: a model's clips of frozen prompts, judged by pixel detectors."""
+"""`worldpatch eval`: a model, or a folder of anybody's clips, judged by pixels on a frozen suite."""
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from worldpatch.cli._parse import device, size, threads
 from worldpatch.cli._progress import clock, meter
-from worldpatch.config import ROOT, UserError
+from worldpatch.config import UserError
 
-SHEET = 32  # clips on one contact sheet
+if TYPE_CHECKING:
+    from worldpatch.evals.evaluate import Made
+    from worldpatch.evals.suites._task import Choice
+
+COUNT = "Prompts, or scenes of each scenario and split.  [default: all]"
+SUITES = "physics, prompts_level1 or prompts_level2"
+JUDGE = "judge"
 
 
-def suites() -> list[str]:
-    """Names of the frozen suites."""
-    return sorted(path.stem for path in (ROOT / "evals" / "suites").glob("*.json"))
+class Judging(TyperGroup):
+    """`eval SUBJECT ...` is `eval judge SUBJECT ...`: judging is what one mostly wants."""
+
+    def resolve_command(self, ctx, args):
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            args = [JUDGE, *args]
+        return super().resolve_command(ctx, args)
 
 
-def evaluate(
-    model: Annotated[str, typer.Argument(help="Name of a shipped model, or a folder.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the report and its contact sheets.")],
-    suite: Annotated[str, typer.Option(help=f"One of {', '.join(suites())}.")] = "prompts_level1",
-    prompts: Annotated[int | None, typer.Option(help="Only the first so many.  [default: all]")] = None,
-    seeds: Annotated[int, typer.Option(help="Clips per prompt.")] = 2,
-    size_: Annotated[str | None, typer.Option("--size", help="WIDTHxHEIGHT.  [default: as trained]")] = None,
+app = typer.Typer(
+    cls=Judging, no_args_is_help=True, help="Judge a model or a folder of clips: `worldpatch eval MODEL -o FOLDER`."
+)
+
+Suite = Annotated[str, typer.Option(help=f"One of {SUITES}.")]
+Modes = Annotated[str, typer.Option(help="text, image, video, or several with commas.  [default: all the suite has]")]
+Count = Annotated[int | None, typer.Option(help=COUNT)]
+Only = Annotated[str, typer.Option(help="Only these scenarios, with commas.")]
+Size = Annotated[str | None, typer.Option("--size", help="WIDTHxHEIGHT.  [default: as trained, else 128x128]")]
+Rate = Annotated[float | None, typer.Option(help="Frames per second.  [default: as trained, else 24]")]
+Frames = Annotated[int | None, typer.Option(help="Frames of a clip, 1 + 4k.  [default: as trained, else 73]")]
+Workers = Annotated[int, typer.Option(help="Processes that render and score.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the table alone.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, ...")]
+
+
+@app.command(JUDGE)
+def judge(
+    subject: Annotated[str, typer.Argument(help="A shipped model, the folder of a trained one, or a folder of clips.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the card and its contact sheets.")],
+    suite: Suite = "prompts_level1",
+    modes: Modes = "",
+    count: Annotated[int | None, typer.Option("--count", "--prompts", help=COUNT)] = None,
+    only: Only = "",
+    seeds: Annotated[int, typer.Option(help="Clips of each task.")] = 4,
+    size_: Size = None,
+    rate: Rate = None,
+    frames: Frames = None,
     steps: Annotated[int, typer.Option(help="Sampler steps.")] = 25,
     guidance: Annotated[float | None, typer.Option(help="As in generate.  [default: as there]")] = None,
     sampler: Annotated[str, typer.Option(help="euler, heun or dpmpp_2m.")] = "euler",
-    device_: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, ...")] = "auto",
+    workers: Workers = 2,
+    device_: Device = "auto",
     threads_: Annotated[int | None, typer.Option("--threads", help="CPU threads.  [default: all]")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the table alone.")] = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Sample a frozen suite and score it.
+    """Judge a model, or a folder of clips, on a suite.
 
-    Prints how many prompts are fulfilled, beside what the detectors make of real renders. Writes report.md,
-    report.json and contact sheets that name each clip's failures. No best-of-n: every clip counts.
+    Writes card.json, card.html, card.png and contact sheets, worst first; prints the table. Beside each figure stand
+    what the same eyes make of real renders, and what naive clips get. No best-of-n: every clip counts. A folder is
+    scored by the manifest in it (`worldpatch eval export`).
     """
-    for name, count in (("prompts", prompts), ("seeds", seeds)):
-        if count is not None and count < 1:
-            raise UserError(f"{name} {count} must be at least 1")
+    _positive(count=count, seeds=seeds, steps=steps, workers=workers)
     threads(threads_)
-    sampling: dict[str, Any] = {"steps": steps, "sampler": sampler}
-    if guidance is not None:
-        sampling["guidance"] = guidance
-    params: dict[str, Any] = {}
-    if size_ is not None:
-        params["width"], params["height"] = size(size_)
-    _evaluate(model, output, _load(suite)[:prompts], seeds, sampling, params, device(device_), quiet)
+    from worldpatch.evals import evaluate
+    from worldpatch.generate.models import find
 
-
-def _load(suite: str) -> list[Any]:
-    if suite not in suites():
-        raise UserError(f"no suite is named {suite!r}; known: {', '.join(suites())}")
-    from worldpatch.evals.suites import prompts
-
-    return prompts.load(int(suite.removeprefix("prompts_level")))
-
-
-def _evaluate(
-    model: str, output: Path, prompts: list[Any], seeds: int, sampling: dict[str, Any], params: dict[str, Any],
-    device: str, quiet: bool,
-) -> None:  # fmt: skip
     begun = time.monotonic()
-    from worldpatch import generate
-    from worldpatch.evals.suites import prompts as suite
-    from worldpatch.types import Request
-
-    pipeline = generate.load(generate.find(model), device)
-    _writable(output)
-    # No two clips share their noise: with few seeds for all prompts, a few backgrounds would decide the score.
-    requests = [
-        Request(ability="text_to_video", params={"prompt": p.caption, **params}, model=model, seed=seed, **sampling)
-        for number, p in enumerate(prompts)
-        for seed in range(number * seeds, (number + 1) * seeds)
-    ]
-    clips = []
     with meter(quiet) as progress:
-        for result in generate.run_many(requests, pipeline):
-            clips.append(result.frames[0].numpy())
-            progress("sample", len(clips), len(requests))
-        grouped = [clips[i : i + seeds] for i in range(0, len(clips), seeds)]
-        report = suite.score(grouped, prompts)
-        progress("score", 1, 2)
-        real = suite.real_baseline(prompts, min(clips[0].shape[1:3]))
-        progress("score", 2, 2)
-    _write(output, report, real, clips)
-    print(report.table(real), end="")
-    if not quiet:
-        print(f"\n{output}/report.md, report.json and contact sheets, made in {clock(time.monotonic() - begun)}")
+        if Path(subject).is_dir() and not (Path(subject) / "model.json").exists():
+            _writable(output)
+            made = evaluate.folder(Path(subject), workers=workers, progress=progress)
+        else:
+            find(subject)
+            _writable(output)
+            sampling: dict[str, Any] = {"steps": steps, "sampler": sampler}
+            if guidance is not None:
+                sampling["guidance"] = guidance
+            made = evaluate.model(
+                subject, evaluate.find(suite), _choice(suite, modes, count, only, size_, rate, frames, subject),
+                seeds=seeds, sampling=evaluate.Sampling(**sampling), device=device(device_), workers=workers,
+                progress=progress,
+            )  # fmt: skip
+    _finish(made, output, quiet, begun)
+
+
+@app.command("export")
+def export(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the manifest and the frames given.")],
+    suite: Suite = "physics",
+    modes: Modes = "image",
+    count: Count = None,
+    only: Only = "",
+    size_: Size = None,
+    rate: Rate = None,
+    frames: Frames = None,
+    workers: Workers = 2,
+    quiet: Quiet = False,
+) -> None:
+    """Write what a suite asks, for models that are not ours.
+
+    Make a clip for each task of manifest.json, named by its key, put them into the same folder, and judge the folder.
+    """
+    _positive(count=count, workers=workers)
+    from worldpatch.evals import evaluate
+
+    choice = _choice(suite, modes, count, only, size_, rate, frames, None)
+    with meter(quiet) as progress:
+        path = evaluate.export(output, evaluate.find(suite), choice, workers, progress)
+    print(f"{path}: make <key>.mp4 for each task beside it, then: worldpatch eval {output} -o FOLDER")
+
+
+@app.command("compare")
+def compare(
+    cards: Annotated[list[Path], typer.Argument(help="Two cards or more: card.json, or the folders they lie in.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A PNG of curves.")] = None,
+) -> None:
+    """Put cards beside each other; refuses those that cannot be compared and says why."""
+    if len(cards) < 2:
+        raise UserError(f"{len(cards)} card: comparing takes two or more")
+    from worldpatch.evals import _curves, card
+    from worldpatch.video import write
+
+    loaded = [card.load(path) for path in cards]
+    print(_curves.compare(loaded), end="")
+    if output is not None:
+        write.check(output)
+        _curves.curves(loaded, output)
+        print(f"\n{output}")
+
+
+@app.command("reproduce")
+def reproduce(
+    path: Annotated[Path, typer.Argument(metavar="CARD", help="card.json, or the folder it lies in.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for the new card.")] = None,
+    workers: Workers = 2,
+    device_: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Run a card's evaluation again and say what differs."""
+    _positive(workers=workers)
+    from worldpatch.evals import card, evaluate
+
+    old, begun = card.load(path), time.monotonic()
+    with meter(quiet) as progress:
+        made = evaluate.again(old, device(device_), workers, progress)
+    if output is not None:
+        _writable(output)
+        _finish(made, output, quiet, begun)
+    found = card.reproduction(old, made.card)
+    print(
+        f"{found.equal} of {found.samples} clips have the same scores; skill {100 * found.skill[0]:.1f}% then, "
+        f"{100 * found.skill[1]:.1f}% now"
+        + (f"; the largest change is {found.largest:.3g}: {found.where}" if found.where else "")
+    )
+
+
+def _choice(
+    suite: str, modes: str, count: int | None, only: str, size_: str | None, rate: float | None, frames: int | None,
+    model: str | None,
+) -> "Choice":  # fmt: skip
+    """The part of a suite asked for, at the size a model is used to, or at the suite's own for anybody."""
+    from dataclasses import replace
+
+    from worldpatch.evals import evaluate
+    from worldpatch.evals.suites._task import MODES, Choice, chosen
+
+    if model is None:
+        form = evaluate.Form(height=128, width=128, rate=24.0, frames=73)
+    else:
+        from worldpatch import generate
+
+        form = evaluate.usual(generate.load(generate.find(model)))
+    changes: dict[str, Any] = {"rate": rate, "frames": frames}
+    if size_ is not None:
+        changes["width"], changes["height"] = size(size_)
+    form = replace(form, **{k: v for k, v in changes.items() if v is not None})
+    asked = chosen(MODES, _words(modes), "mode") if modes else list(evaluate.find(suite).modes)
+    return Choice(form=form, modes=tuple(asked), count=count, only=tuple(_words(only)))  # type: ignore[arg-type]
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _positive(**values: int | None) -> None:
+    for name, value in values.items():
+        if value is not None and value < 1:
+            raise UserError(f"{name} {value} must be at least 1")
 
 
 def _writable(folder: Path) -> None:
     """Makes the folder before the work begins. Raises UserError where it cannot be written to."""
     from worldpatch.video import write
 
-    write.check(folder / "sheet-1.png")
+    write.check(folder / "worst.png")
 
 
-def _write(folder: Path, report: Any, real: Any, clips: list[Any]) -> None:
-    """The report as JSON and Markdown, and sheets of all clips with what each fails."""
-    from worldpatch.video import sheet
+def _finish(made: "Made", output: Path, quiet: bool, begun: float) -> None:
+    from worldpatch.evals import _page
 
-    (folder / "report.json").write_text(report.dump() + "\n")
-    (folder / "report.md").write_text(report.table(real))
-    for number, start in enumerate(range(0, len(clips), SHEET), 1):
-        scored = report.clips[start : start + SHEET]
-        captions = [f"{s.caption}\n{_failures(s.verdicts)}" for s in scored]
-        sheet.contact_sheet(clips[start : start + SHEET], captions, folder / f"sheet-{number}.png", columns=3)
-
-
-def _failures(verdicts: dict[str, bool]) -> str:
-    failed = [name.replace("_", " ") for name, right in verdicts.items() if not right]
-    return f"wrong: {', '.join(failed)}" if failed else "all right"
+    _page.write(made, output)
+    print(_page.table(made.card), end="")
+    if not quiet:
+        print(f"\n{output}/card.html, card.json and contact sheets, made in {clock(time.monotonic() - begun)}")

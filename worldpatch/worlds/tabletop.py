@@ -17,6 +17,7 @@ from worldpatch.worlds._tabletop.augment import recolour as recolour
 from worldpatch.worlds._tabletop.enact import Scene as Scene
 from worldpatch.worlds._tabletop.enact import enact as enact
 from worldpatch.worlds._tabletop.enact import look as look
+from worldpatch.worlds._tabletop.enact import pictured as pictured
 from worldpatch.worlds._tabletop.enact import resting as resting
 from worldpatch.worlds._tabletop.enact import simulate as simulate
 from worldpatch.worlds._tabletop.film import film

@@ -1,11 +1,13 @@
 """What a suite asks for and what it measures: the records that suites, models, folders of clips and cards share."""
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from jaxtyping import UInt8
 
+from worldpatch.config import UserError
 from worldpatch.types import Camera
 
 Mode = Literal["text", "image", "video", "action"]
@@ -20,7 +22,8 @@ class Metric:
     `worst` is what a clip gets that shows too little to be measured, and the most that any clip gets (the least where
     higher is better): what has vanished is an error, not missing data. `needs` is the least a model must have been
     given for the number to mean something: a law can be read from any clip, a path only where the motion had begun.
-    `naive` is the value that earns no skill; None: what a copy of the last given frame gets.
+    `naive` is the value that earns no skill; None: what a copy of the last given frame gets. The skills of a `family`
+    are averaged before they count, as one. `bar` is what a shipped model is held to.
     """
 
     unit: str
@@ -28,6 +31,13 @@ class Metric:
     higher: bool = False
     needs: Mode = "text"
     naive: float | None = None
+    family: str = ""
+    bar: float | None = None
+
+    @property
+    def best(self) -> float:
+        """What perfection gets: shares that are better if higher go up to one, errors down to nothing."""
+        return 1.0 if self.higher else 0.0
 
     def bounded(self, value: float) -> float:
         """The value, or the worst where it is none or beyond."""
@@ -47,9 +57,15 @@ class Form:
     given: int = 5
 
 
+Scores = dict[str, float]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One clip asked for. `key` names it in folders; `context` are the frames given; `reference` is for the scorer."""
+    """One clip asked for. `key` names it in folders; `context` are the frames given; `reference` is for the scorer.
+
+    `metrics` are those that mean something for it; `baselines` the scores of other clips, "real" and "copy" among them.
+    """
 
     key: str
     prompt: str
@@ -58,3 +74,60 @@ class Task:
     context: UInt8[np.ndarray, "c h w 3"] | None = None
     camera: Camera | None = None
     reference: Any = None
+    metrics: dict[str, Metric] = field(default_factory=dict)
+    baselines: dict[str, Scores] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Which part of a suite: how many scenes of each scenario and split, or prompts; which scenarios (none: all)."""
+
+    form: Form = Form()
+    modes: tuple[Mode, ...] = ("text",)
+    count: int | None = None
+    only: tuple[str, ...] = ()
+
+
+Progress = Callable[[str, int, int], None]
+
+
+class Suite(Protocol):
+    """A frozen set of tasks and their scorer. `group` is the stratum whose values are skills of their own; `modes` are
+    those it can be asked in."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def group(self) -> str: ...
+    @property
+    def modes(self) -> tuple[Mode, ...]: ...
+
+    def tasks(self, choice: Choice, workers: int = 1, progress: Progress | None = None) -> list[Task]:
+        """The tasks with their baselines; the same choice gives the same tasks."""
+        ...
+
+    def score(self, task: Task, frames: UInt8[np.ndarray, "t h w 3"]) -> Scores:
+        """Bounded scores of a clip of the task's form."""
+        ...
+
+    def real(self, task: Task) -> UInt8[np.ndarray, "t h w 3"] | None:
+        """The clip that the task's truth is of."""
+        ...
+
+
+def bounded(scores: Scores, metrics: dict[str, Metric]) -> Scores:
+    """The scores of these metrics, each within its bounds; a metric that was left out stays out."""
+    return {name: metrics[name].bounded(value) for name, value in scores.items() if name in metrics}
+
+
+def allowed(metrics: dict[str, Metric], mode: Mode) -> dict[str, Metric]:
+    """The metrics that mean something in a mode."""
+    return {name: m for name, m in metrics.items() if MODES.index(m.needs) <= MODES.index(mode)}
+
+
+def chosen(names: Sequence[str], only: Sequence[str], what: str) -> list[str]:
+    """The names asked for, all if none are. Raises UserError that lists the known."""
+    for name in only:
+        if name not in names:
+            raise UserError(f"no {what} is named {name!r}; known: {', '.join(names)}")
+    return [name for name in names if not only or name in only]

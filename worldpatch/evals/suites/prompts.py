@@ -18,10 +18,9 @@ from worldpatch import config as configs
 from worldpatch.config import UserError
 from worldpatch.evals import detect
 from worldpatch.evals._truth import Expected, expected
-from worldpatch.evals.metrics import motion
 from worldpatch.evals.metrics import prompt as metric
 from worldpatch.evals.metrics._result import Frames
-from worldpatch.evals.suites._report import Report, Scored
+from worldpatch.evals.suites._task import Choice, Metric, Mode, Progress, Scores, Task
 from worldpatch.types import Clip
 from worldpatch.worlds._holdout import is_caption_held_out, is_held_out
 
@@ -31,7 +30,6 @@ POOL = 5  # clips drawn per prompt kept, so that rare strata can be filled
 STYLES = ("terse", "dense", "typed")
 UNSEEN = {True: "unseen pair", False: "seen pairs"}
 UNSEEN_SHARE = 0.25
-DIFFERENT = 2.0  # grey levels: clips that differ by less on average are the same video
 SIDE = 64  # pixels of the real clips whose motion is the measure
 
 
@@ -129,38 +127,10 @@ def fixed32(level: int = 1) -> list[Prompt]:
 # --------------------------------------------------------------------------------------------------------------- score
 
 
-def score(frames_per_prompt: Sequence[Sequence[Frames]], prompts: Sequence[Prompt]) -> Report:
-    """Verdicts on every clip; `frames_per_prompt` holds the clips of each prompt, one per seed."""
-    if len(frames_per_prompt) != len(prompts) or not prompts or not all(map(len, frames_per_prompt)):
-        raise UserError(f"{len(frames_per_prompt)} lists of clips, {len(prompts)} prompts: give clips for each prompt")
-    scored = []
-    for p, (clips, prompt) in enumerate(zip(frames_per_prompt, prompts, strict=True)):
-        for s, frames in enumerate(clips):
-            seen = detect.detect(frames)
-            scored.append(
-                Scored(
-                    prompt=p,
-                    sample=s,
-                    caption=prompt.caption,
-                    strata=prompt.strata,
-                    verdicts=metric.judge(seen, prompt.truth),
-                    motion=motion.ratio_of_amounts(seen.motion, prompt.truth.motion),
-                )
-            )
-    t, h, w, _ = frames_per_prompt[0][0].shape
-    return Report(clips=tuple(scored), diversity=_diversity(frames_per_prompt), size=(t, h, w))
-
-
-def _diversity(frames_per_prompt: Sequence[Sequence[Frames]]) -> float | None:
-    """Share of prompts whose every two clips differ by more than DIFFERENT grey levels."""
-    pairs = [list(itertools.combinations(clips, 2)) for clips in frames_per_prompt]
-    if not all(pairs):
-        return None
-    return float(np.mean([all(_difference(a, b) > DIFFERENT for a, b in of) for of in pairs]))
-
-
-def _difference(a: Frames, b: Frames) -> float:
-    return float(np.abs(a.astype(np.int16) - b).mean()) if a.shape == b.shape else np.inf
+def rates(frames: Sequence[Frames], prompts: Sequence[Prompt]) -> dict[str, float]:
+    """Share of clips that fulfil each criterion; one clip per prompt."""
+    verdicts = [metric.judge(detect.detect(f), p.truth) for f, p in zip(frames, prompts, strict=True)]
+    return {name: float(np.mean([v[name] for v in verdicts])) for name in metric.CRITERIA}
 
 
 def real_clip(prompt: Prompt, side: int = SIDE, frames: int = 25, rate: float = 8.0) -> Clip:
@@ -171,9 +141,61 @@ def real_clip(prompt: Prompt, side: int = SIDE, frames: int = 25, rate: float = 
     return tabletop.clip(config, prompt.seed, prompt.index)
 
 
-def real_baseline(prompts: Sequence[Prompt], side: int = SIDE) -> Report:
-    """The score of the real clips: what the detectors make of perfection."""
-    return score([[real_clip(p, side).frames] for p in prompts], prompts)
+# --------------------------------------------------------------------------------------------------------------- suite
+
+
+BARS = {"colour": 0.90, "no_extra": 0.85, "count": 0.80, "shape": 0.70, "event": 0.70, "camera": 0.80}
+ONE_SOLID_BARS = BARS | {"colour": 0.95, "shape": 0.85}
+STRATA = ("solids", "event", "camera", "pairs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompts:
+    """The suite of a level; see `suites._task.Suite`. A criterion is right (1) or wrong (0)."""
+
+    name: str = "prompts_level1"
+    group: str = "suite"
+    modes: tuple[Mode, ...] = ("text",)
+
+    @property
+    def level(self) -> int:
+        return int(self.name.removeprefix("prompts_level"))
+
+    def tasks(self, choice: Choice, workers: int = 1, progress: Progress | None = None) -> list[Task]:
+        if choice.modes != self.modes or choice.only:
+            raise UserError(f"{self.name} is a list of prompts: it has no modes but text, and no scenarios")
+        prompts, found = load(self.level)[: choice.count], []
+        bars = ONE_SOLID_BARS if self.level == 1 else BARS
+        metrics = {
+            name: Metric(unit="share", worst=0.0, higher=True, naive=0.0, bar=bars.get(name))
+            for name in metric.CRITERIA
+        }
+        for number, prompt in enumerate(prompts):
+            form = choice.form
+            strata = {"suite": self.name, **{k: v.split(" ", 1)[-1] if k in ("event", "camera") else v
+                      for k, v in zip(STRATA, prompt.strata, strict=True)}}  # fmt: skip
+            clip = real_clip(prompt, min(form.height, form.width)).frames
+            still = np.repeat(clip[:1], len(clip), 0)
+            found.append(
+                Task(
+                    key=f"{self.name}-{number:02d}", prompt=prompt.caption, form=form, strata=strata,
+                    reference=prompt, metrics=metrics,
+                    baselines={"real": _verdicts(clip, prompt), "copy": _verdicts(still, prompt)},
+                )
+            )  # fmt: skip
+            if progress:
+                progress("render", number + 1, len(prompts))
+        return found
+
+    def score(self, task: Task, frames: Frames) -> Scores:
+        return _verdicts(frames, task.reference)
+
+    def real(self, task: Task) -> Frames:
+        return real_clip(task.reference, min(task.form.height, task.form.width)).frames
+
+
+def _verdicts(frames: Frames, prompt: Prompt) -> Scores:
+    return {name: float(right) for name, right in metric.judge(detect.detect(frames), prompt.truth).items()}
 
 
 if __name__ == "__main__":

@@ -187,7 +187,7 @@ class Task:
         latents = pipeline.latents(plans, [(i, 0) for i in range(len(plans))], steps=20)
         frames = [f.numpy() for f in pipeline.decode(plans, latents)]
         contact_sheet(frames, [p.caption for p in fixed], path)
-        return {f"sheet/{k}": v for k, v in prompts.score([[f] for f in frames], fixed).rates().items()}
+        return {f"sheet/{k}": v for k, v in prompts.rates(frames, fixed).items()}
 
     def export(self, model: nn.Module, folder: Path, state: dict[str, Any]) -> None:
         """The model as `generate` reads it: weights in bfloat16, one JSON, the tokenizer, and the words it has seen."""

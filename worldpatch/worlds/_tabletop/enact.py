@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from worldpatch.types import Camera, Clip, Truth
-from worldpatch.worlds._tabletop.camera import AIM, DISTANCE, FOVY, fit_fovy, geometry
+from worldpatch.worlds._tabletop.camera import AIM, DISTANCE, FOVY, fit_fovy, geometry, project
 from worldpatch.worlds._tabletop.film import Take, describe, paint, photograph
 from worldpatch.worlds._tabletop.judge import view
 from worldpatch.worlds._tabletop.records import Decor, Format, Script, Shot
@@ -60,11 +60,11 @@ def enact(scene: Scene, form: Format, pose: Pose | None = None) -> Clip:
     )  # fmt: skip
 
 
-def simulate(scene: Scene, form: Format) -> Pose:
-    """The poses that the physics engine gives the scene's objects, without filming: some milliseconds."""
+def simulate(scene: Scene, form: Format, frames: int | None = None) -> Pose:
+    """The poses that the physics engine gives the scene's objects, or those of the first `frames`, without filming."""
     theatre = stage(BODIES, PROPS, string=True)
     theatre.dress(scene.script, scene.decor)
-    return theatre.play(form.frames, form.rate)[0].pose
+    return theatre.play(frames or form.frames, form.rate)[0].pose
 
 
 def resting(form: Format, **changes: Any) -> Shot:
@@ -82,6 +82,13 @@ def resting(form: Format, **changes: Any) -> Shot:
 def look(scene: Scene, form: Format) -> Camera:
     """The camera that films the scene."""
     return geometry(scene.shot or resting(form), form.height, form.width)
+
+
+def pictured(scene: Scene, form: Format, places: Float[np.ndarray, "f k 3"]) -> Float[np.ndarray, "f k 2"]:
+    """Where places in the room are in the first frames of the picture, in pixels (x right, y down)."""
+    camera = look(scene, form)
+    first = Camera(intrinsics=camera.intrinsics[: len(places)], pose=camera.pose[: len(places)])
+    return project(first, places)[0]
 
 
 def _take(scene: Scene, form: Format) -> Take:

@@ -10,11 +10,11 @@ from worldpatch.evals.suites.physics._scene import Probe
 from worldpatch.evals.suites.physics._seen import Seen
 
 METRICS = {
-    "absent": Metric(unit="share of frames", worst=1.0, naive=1.0),
-    "doubled": Metric(unit="share of frames", worst=1.0, naive=1.0),
-    "strangers": Metric(unit="share of frames", worst=1.0, naive=1.0),
-    "resized": Metric(unit="log of area", worst=1.0, naive=1.0),
-    "reshaped": Metric(unit="log of aspect", worst=0.5, naive=0.5),
+    "absent": Metric(unit="share of frames", worst=1.0, naive=1.0, family="identity"),
+    "doubled": Metric(unit="share of frames", worst=1.0, naive=1.0, family="identity"),
+    "strangers": Metric(unit="share of frames", worst=1.0, naive=1.0, family="identity"),
+    "resized": Metric(unit="log of area", worst=1.0, naive=1.0, family="identity"),
+    "reshaped": Metric(unit="log of aspect", worst=0.5, naive=0.5, family="identity"),
 }
 
 

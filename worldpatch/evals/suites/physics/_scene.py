@@ -46,8 +46,24 @@ class Range:
     outside: tuple[tuple[float, float], ...] = ()
 
     @property
+    def hull(self) -> tuple[float, float]:
+        """The least and the greatest value of any split."""
+        ends = [end for piece in (self.inside, *self.outside) for end in piece]
+        return min(ends), max(ends)
+
+    @property
+    def width(self) -> float:
+        return self.hull[1] - self.hull[0]
+
+    @property
     def middle(self) -> float:
         return sum(self.inside) / 2
+
+    def at(self, z: float) -> float:
+        """The value a share z of the way from the middle of `inside` (0) to either end of the hull (-1 and 1)."""
+        low, high = self.hull
+        z = min(1.0, max(-1.0, z))
+        return self.middle + z * (high - self.middle if z > 0 else self.middle - low)
 
     def draw(self, rng: np.random.Generator, out: bool) -> float:
         pieces = self.outside if out and self.outside else (self.inside,)
@@ -98,9 +114,13 @@ class Probe:
     index: int
     parameters: dict[str, float]
     cast: Cast
-    scene: Scene
     clip: Clip
     given: int = 0
+
+    @property
+    def scene(self) -> Scene:
+        """Built again when asked for: a scene holds functions, which cannot travel between processes."""
+        return build(module(self.scenario), self.parameters, self.cast)
 
     @property
     def truth(self) -> Truth:
@@ -148,7 +168,7 @@ def probe(name: str, split: Split, index: int, form: Form) -> Probe:
     cast = _cast(rng, scenario.ACTORS, split, form)
     scene = build(scenario, parameters, cast)
     return Probe(
-        scenario=name, split=split, index=index, parameters=parameters, cast=cast, scene=scene,
+        scenario=name, split=split, index=index, parameters=parameters, cast=cast,
         clip=tabletop.enact(scene, cast.film),
     )  # fmt: skip
 

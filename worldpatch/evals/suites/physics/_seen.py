@@ -22,7 +22,7 @@ class Seen:
     """
 
     frames: UInt8[np.ndarray, "t h w 3"]
-    labels: Int[np.ndarray, "t h w"]
+    labels: UInt8[np.ndarray, "t h w"]
     times: Float[np.ndarray, " t"]
     centre: Float[np.ndarray, "t k 2"]
     area: Float[np.ndarray, "t k"]
@@ -67,7 +67,7 @@ def observe(frames: UInt8[np.ndarray, "t h w 3"], real: Clip) -> Seen:
     assert real.truth is not None and real.camera is not None
     colours = [str(o["colour"]) for o in real.truth.objects]
     t, k = len(frames), len(colours)
-    labels = label(frames)
+    labels = label(frames).astype(np.uint8)
     centre, area = np.full((t, k, 2), np.nan), np.zeros((t, k))
     box, count = np.full((t, k, 4), np.nan), np.zeros((t, k), int)
     clipped, strangers = np.zeros((t, k), bool), np.zeros(t, int)
