@@ -147,11 +147,17 @@ def test_preview():
         assert min(image.size) > 100
 
 
-def test_eval_writes_its_report(capsys: pytest.CaptureFixture[str]):
+def test_eval_writes_its_card_and_does_so_again(capsys: pytest.CaptureFixture[str]):
     assert main(["eval", "tiny", "--prompts", "2", "--seeds", "2", "--steps", "1", "-o", "scores", "-q"]) == 0
-    assert "| colour |" in capsys.readouterr().out
-    assert json.loads(Path("scores/report.json").read_text())["clips"] == 4
-    assert Path("scores/sheet-1.png").exists() and Path("scores/report.md").exists()
+    assert "| colour, share |" in capsys.readouterr().out
+    card = json.loads(Path("scores/card.json").read_text())
+    assert len(card["samples"]) == 4 and card["subject"]["name"] == "tiny"
+    written = {"card.html", "card.png", "card.md", "worst.png", "sheet-1.png"}
+    assert written <= {p.name for p in Path("scores").iterdir()}
+    assert main(["eval", "reproduce", "scores", "-q"]) == 0
+    assert capsys.readouterr().out.startswith("4 of 4 clips have the same scores")
+    assert main(["eval", "compare", "scores", "scores/card.json", "-o", "curves.png"]) == 0
+    assert capsys.readouterr().out.startswith("| skill | tiny") and Path("curves.png").exists()
 
 
 def test_doctor_knows_the_model(capsys: pytest.CaptureFixture[str]):
@@ -221,7 +227,7 @@ def test_generate_refuses_in_one_line(capsys: pytest.CaptureFixture[str], argume
         ("data build tabletop --clips 1 --vae recipes --out l", "vae.json is missing"),
         ("data preview tabletop -o s.png --set colour=red", "unknown key 'tabletop.colour'"),
         ("data preview tabletop -o s.jpg", "a contact sheet is a .png"),
-        ("eval tiny -o e --suite other", "known: prompts_level1"),
+        ("eval tiny -o e --suite other", "known: physics"),
         ("eval tiny -o e --seeds 0", "seeds 0"),
         ("eval tiny -o recipes/mine.py/e", "cannot write"),
         ("dance", "No such command 'dance'"),

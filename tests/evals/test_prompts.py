@@ -1,6 +1,5 @@
-"""The frozen suites, their verdicts and their report."""
+"""The frozen prompts and their verdicts."""
 
-import json
 from collections import Counter
 from dataclasses import replace
 
@@ -11,8 +10,9 @@ from worldpatch.config import UserError
 from worldpatch.evals import detect
 from worldpatch.evals._tracks import Track
 from worldpatch.evals._truth import Expected, Solid
-from worldpatch.evals.metrics.prompt import CRITERIA, judge
+from worldpatch.evals.metrics.prompt import judge
 from worldpatch.evals.suites import prompts
+from worldpatch.evals.suites._task import Choice
 from worldpatch.worlds._holdout import is_caption_held_out
 
 EXPECTED = Expected(
@@ -75,25 +75,16 @@ def test_frozen_captions_are_still_the_worlds():
         assert prompts.real_clip(prompt).captions[prompt.style] == prompt.caption
 
 
-def test_report_of_real_clips_against_grey():
+def test_real_clips_are_right_and_grey_ones_wrong():
     pytest.importorskip("mujoco")
-    suite = prompts.fixed32(2)[:4]
-    real = prompts.real_baseline(suite)
-    assert real.diversity is None
-    assert real.overall() > 0.9
-    grey = np.full((25, 64, 64, 3), 200, np.uint8)
-    report = prompts.score([[grey, grey]] * 4, suite)
-    assert report.count() == 8
-    assert report.diversity == 0
-    assert report.rates()["colour"] == 0
-    assert report.rates()["no_extra"] == 1
-    table = report.table(real)
-    assert all(name.replace("_", " ") in table for name in CRITERIA)
-    dumped = json.loads(report.dump())
-    assert dumped["overall"] == pytest.approx(report.overall())
-    assert len(dumped["verdicts"]) == 8
+    suite = prompts.Prompts(name="prompts_level2")
+    tasks = suite.tasks(Choice(count=4))
+    assert np.mean([list(t.baselines["real"].values()) for t in tasks]) > 0.9
+    grey = suite.score(tasks[0], np.full((25, 64, 64, 3), 200, np.uint8))
+    assert grey["colour"] == 0 and grey["no_extra"] == 1
+    assert prompts.rates([suite.real(t) for t in tasks], prompts.load(2)[:4])["colour"] == 1
 
 
-def test_wrong_number_of_clips_is_refused():
-    with pytest.raises(UserError, match="clips for each prompt"):
-        prompts.score([], prompts.fixed32(1))
+def test_prompts_have_no_scenarios():
+    with pytest.raises(UserError, match="no scenarios"):
+        prompts.Prompts().tasks(Choice(only=("bounce",)))

@@ -31,6 +31,7 @@ class Item:
     rate: float
     captions: dict[str, str]
     camera: Camera | None
+    scene: str = ""  # the kind of scene, where the source says ("fall", "hit", ...)
 
 
 class LatentSet:
@@ -100,6 +101,7 @@ def _item(key: str, parts: dict[str, bytes]) -> Item:
         rate=record["rate"],
         captions=record["captions"],
         camera=shards.read_camera(parts["camera.npz"]) if "camera.npz" in parts else None,
+        scene=record.get("scene", {}).get("kind", ""),
     )
 
 

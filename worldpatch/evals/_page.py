@@ -1,6 +1,7 @@
 """A card as people look at it: a Markdown table, an HTML page, a PNG, and contact sheets of clips, worst first."""
 
 import base64
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import numpy as np
 from worldpatch.evals.card import Sample, save
 from worldpatch.evals.evaluate import Made
 from worldpatch.video.sheet import contact_sheet
+
+log = logging.getLogger(__name__)
 
 WORST = 24  # clips on the first sheet
 SHEET = 32  # clips on each of the others
@@ -26,7 +29,10 @@ def write(made: Made, folder: Path, sheets: bool = True) -> None:
     if sheets:
         for number, start in enumerate(range(0, len(made.clips), SHEET), 1):
             _sheet(made, range(start, min(start + SHEET, len(made.clips))), folder / f"sheet-{number}.png")
-    plot(made.card, folder / "card.png")
+    try:
+        plot(made.card, folder / "card.png")
+    except ModuleNotFoundError:  # a bare GPU host: the page comes without its plot
+        log.warning("card.png is not drawn: pip install 'worldpatch[eval]' for matplotlib")
     (folder / "card.html").write_text(html(made.card, folder))
 
 

@@ -207,6 +207,7 @@ class Task:
             "trained_on": {
                 "clips": len(self.data), "grids": [grid for grid, _ in grids.most_common()],  # the usual one first
                 "rates": sorted({i.rate for i in self.data.items}),
+                "kinds": sorted({i.scene for i in self.data.items if i.scene}),
             },
             "training": state, "earlier": self.earlier,
         }  # fmt: skip
