@@ -1,12 +1,17 @@
 """The shipped model through the command line: what the sentence names is seen in the pixels of the file."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from worldpatch import config, generate
 from worldpatch.cli import main
+from worldpatch.evals import card, evaluate
 from worldpatch.evals.detect import detect
+from worldpatch.evals.suites._task import Choice
+from worldpatch.generate.models import fingerprint
 from worldpatch.video.read import read
 
 ROOT = Path(__file__).parents[1]
@@ -38,3 +43,26 @@ def test_two_seeds_are_two_videos(tmp_path: Path):
         assert main(["generate", "a red ball falls", "--seed", str(seed), "-o", str(path), "--quiet"]) == 0
         made.append(read(path)[0].astype(float))
     assert np.abs(made[0] - made[1]).mean() > 2
+
+
+CARDS = sorted((ROOT / "checkpoints").glob("*/cards/*.json"))
+
+
+@pytest.mark.parametrize("path", CARDS, ids=lambda p: f"{p.parts[-3]}-{p.stem}")
+def test_cards_belong_to_their_checkpoint(path: Path):
+    """A small part of the card made again; whoever replaces a checkpoint runs `runs/cards.sh`."""
+    old = card.load(path)
+    name = path.parts[-3]
+    assert old["subject"]["name"] == name and old["subject"]["fingerprint"] == fingerprint(generate.find(name))
+    suite, count = evaluate.find(old["suite"]), 1 if old["suite"] == "physics" else 4
+    only = (old["groups"][0]["name"],) if old["suite"] == "physics" else ()
+    choice = replace(config.build(Choice, old["protocol"]["choice"]), count=count, only=only)
+    sampling = evaluate.Sampling(**old["protocol"]["sampling"])
+    found = card.reproduction(old, evaluate.model(name, suite, choice, seeds=1, sampling=sampling).card)
+    assert found.samples >= 4
+    assert found.equal >= found.samples / 2, f"{found}: other weights, other code or another suite than the card's"
+
+
+def test_every_model_has_its_card():
+    for model in (ROOT / "checkpoints").glob("*/model.json"):
+        assert {p.stem for p in (model.parent / "cards").glob("*.json")} >= set(evaluate.suites())

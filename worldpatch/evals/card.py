@@ -157,11 +157,13 @@ class Reproduction:
 
 
 def reproduction(old: dict[str, Any], new: dict[str, Any]) -> Reproduction:
-    """The differences between a card and the same evaluation run again."""
+    """The differences between a card and the same evaluation, or a part of it, run again."""
     fresh = {(s["key"], s["seed"]): s["scores"] for s in new["samples"]}
     equal, largest, where = 0, 0.0, ""
     for sample in old["samples"]:
-        again = fresh.get((sample["key"], sample["seed"]), {})
+        again = fresh.pop((sample["key"], sample["seed"]), None)
+        if again is None:
+            continue
         gaps = {k: abs(v - again[k]) if k in again else float("inf") for k, v in sample["scores"].items()}
         worst = max(gaps, key=lambda k: gaps[k], default="")
         if not worst or gaps[worst] == 0:
@@ -169,4 +171,5 @@ def reproduction(old: dict[str, Any], new: dict[str, Any]) -> Reproduction:
         elif gaps[worst] > largest:
             largest, where = gaps[worst], f"{worst} of {sample['key']}, seed {sample['seed']}"
     skills = (old["headline"]["skill"], new["headline"]["skill"])
-    return Reproduction(samples=len(old["samples"]), equal=equal, largest=largest, where=where, skill=skills)
+    count = len(new["samples"]) - len(fresh)
+    return Reproduction(samples=count, equal=equal, largest=largest, where=where, skill=skills)

@@ -11,6 +11,7 @@ from itertools import combinations
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from jaxtyping import UInt8
@@ -28,6 +29,7 @@ from worldpatch.generate.models import fingerprint
 Frames = UInt8[np.ndarray, "t h w 3"]
 SEEDS = 4
 DIFFERENT = 2.0  # grey levels: clips that differ by less on average are the same video
+MOST_SEEDS = 64
 FEW = 48  # clips: scoring fewer is done before a second process has started
 
 
@@ -84,8 +86,7 @@ def model(
     choice = choice or Choice(form=usual(pipeline), modes=suite.modes)
     pipeline.spec.grid(choice.form.frames, choice.form.height, choice.form.width)
     tasks = suite.tasks(choice, workers, progress)
-    # No two clips share their noise: with few seeds for all tasks, a few backgrounds would decide the score.
-    jobs = [(task, i * seeds + s) for i, task in enumerate(tasks) for s in range(seeds)]
+    jobs = [(task, _seed(task, s)) for task in tasks for s in range(seeds)]
     clips: list[Frames] = []
     for frames in sample(pipeline, jobs, sampling):
         clips.append(frames)
@@ -162,7 +163,7 @@ def _judge(
     subject: dict[str, Any], protocol: dict[str, Any], workers: int, progress: Progress | None,
 ) -> Made:  # fmt: skip
     samples = []
-    scored = _scores(suite, [task for task, _, _ in jobs], clips, workers)
+    scored = scores(suite, [task for task, _, _ in jobs], clips, workers)
     for (task, seed, notes), found in zip(jobs, scored, strict=True):
         samples.append(Sample(task=task, seed=seed, scores=found, notes=tuple(notes)))
         if progress:
@@ -171,12 +172,19 @@ def _judge(
     return Made(card=made, suite=suite, samples=samples, clips=clips)
 
 
-def _scores(suite: Suite, tasks: Sequence[Task], clips: Sequence[Frames], workers: int) -> Iterator[dict[str, float]]:
+def scores(suite: Suite, tasks: Sequence[Task], clips: Sequence[Frames], workers: int) -> Iterator[dict[str, float]]:
+    """The scores of every clip, in order; many of them by several processes."""
     if workers < 2 or len(clips) < FEW:
         yield from map(suite.score, tasks, clips)
         return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         yield from pool.map(suite.score, tasks, clips, chunksize=4)
+
+
+def _seed(task: Task, number: int) -> int:
+    """The seed of a task's clip: no two tasks share their noise, for with few seeds in all a few backgrounds would decide
+    the score; and a part of a suite gets the clips that the whole gets."""
+    return crc32(task.key.encode()) // MOST_SEEDS * MOST_SEEDS + number
 
 
 def _variety(samples: Sequence[Sample], clips: Sequence[Frames]) -> float | None:
