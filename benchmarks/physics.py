@@ -3,8 +3,8 @@
     python benchmarks/physics.py [--short] [-o result.md]
 
 Bars: twelve scenarios of 16 scenes, rendered, scored, and their baselines with them (still, constant velocity,
-simulator refitted to five given frames), in under 3 minutes on 2 cores; 100 clips of 64 frames at 256x256 scored in under
-a minute. All of the suite's scenarios are run; the time is scaled to twelve.
+simulator refitted to five given frames), in under 3 minutes on 2 cores; 100 clips of 64 frames at 256x256 scored in
+under a minute. All of the suite's scenarios are run; the time is scaled to twelve.
 """
 
 import os

@@ -82,6 +82,8 @@ def model(
 
     Raises UserError on an unknown model or part of a suite, and on a size the model cannot make.
     """
+    if not 1 <= seeds <= MOST_SEEDS:
+        raise UserError(f"seeds {seeds} is outside 1 to {MOST_SEEDS} clips per task")
     pipeline, sampling = generate.load(generate.find(name), device), sampling or Sampling()
     choice = choice or Choice(form=usual(pipeline), modes=suite.modes)
     pipeline.spec.grid(choice.form.frames, choice.form.height, choice.form.width)
@@ -182,8 +184,8 @@ def scores(suite: Suite, tasks: Sequence[Task], clips: Sequence[Frames], workers
 
 
 def _seed(task: Task, number: int) -> int:
-    """The seed of a task's clip: no two tasks share their noise, for with few seeds in all a few backgrounds would decide
-    the score; and a part of a suite gets the clips that the whole gets."""
+    """The seed of a clip. No two tasks share their noise, for with few seeds in all a few backgrounds would decide
+    the score; and a part of a suite is given the clips that the whole is."""
     return crc32(task.key.encode()) // MOST_SEEDS * MOST_SEEDS + number
 
 
