@@ -58,7 +58,7 @@ def spread(place: Series) -> float:
 
 def relative(value: float, truth: float) -> float:
     """|value - truth| over |truth|."""
-    return abs(value - truth) / max(abs(truth), 1e-9)
+    return float(abs(value - truth) / max(abs(truth), 1e-9))
 
 
 def within(times: Series, start: float, stop: float) -> Bool[np.ndarray, " t"]:
