@@ -35,7 +35,6 @@ def test_solids_that_pass_through_each_other_are_caught(asked: Probe):
     found = measured(asked, tabletop.enact(scene, asked.cast.film).frames)
     assert found["entered"] > 0.1
     assert found["passed on"] == 1
-    assert collision.METRICS["momentum"].bounded(found["momentum"]) == 1, "the struck one never moved"
 
 
 def test_a_blow_that_gives_too_much_is_caught(asked: Probe):
