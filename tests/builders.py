@@ -18,6 +18,7 @@ from worldpatch.dit import packed
 from worldpatch.flow.pack import pack
 from worldpatch.text import bytepair
 from worldpatch.types import Camera, Clip, Cond, Kind, LatentSpec, Packed, Plan, Reference
+from worldpatch.video import write
 
 CHANNELS, STRIDE_T, STRIDE_S = 4, 4, 8
 PATCH = (1, 2, 2)
@@ -230,3 +231,16 @@ def dit_options(folder: Path, clips: int = 12) -> dict[str, Any]:
         "budget": 40,
         "sheet_level": 0,
     }
+
+
+# ---------------------------------------------------------------------------------------------------------------- films
+
+
+def film(
+    path: Path, grey: int = 128, prompt: str | None = "a red ball falls", model: str = "tiny", seed: int = 0
+) -> Path:
+    """A grey MP4 of two small frames, with the recipe that its prompt, model and seed are part of (None: without)."""
+    request = {"ability": "text_to_video", "params": {"prompt": prompt}, "model": model, "seed": seed}
+    frames = np.full((2, 16, 16, 3), grey, np.uint8)
+    write.write(path, frames, 8.0, None if prompt is None else {"request": request})
+    return path
