@@ -16,7 +16,9 @@ from worldpatch.cli import data, doctor, evaluate, generate, train
 from worldpatch.cli._listing import listing
 
 BAD_INPUT, INTERRUPTED = 2, 130
-EXTRAS = {"mujoco": "worlds", "scipy": "eval", "matplotlib": "eval"}  # package -> the extra that brings it
+EXTRAS = {  # package -> the extra that brings it
+    "mujoco": "worlds", "scipy": "eval", "matplotlib": "eval", "fastapi": "serve", "uvicorn": "serve",
+}  # fmt: skip
 
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # typer exports its subclasses only
 
