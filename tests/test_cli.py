@@ -148,12 +148,17 @@ def test_preview():
 
 
 def test_eval_writes_its_card_and_does_so_again(capsys: pytest.CaptureFixture[str]):
-    assert main(["eval", "tiny", "--prompts", "2", "--seeds", "2", "--steps", "1", "-o", "scores", "-q"]) == 0
+    assert (
+        main(["eval", "tiny", "--prompts", "2", "--seeds", "2", "--steps", "1", "-o", "scores", "-q", "--clips"]) == 0
+    )
     assert "| colour, share |" in capsys.readouterr().out
     card = json.loads(Path("scores/card.json").read_text())
     assert len(card["samples"]) == 4 and card["subject"]["name"] == "tiny"
     written = {"card.html", "card.png", "card.md", "worst.png", "sheet-1.png"}
     assert written <= {p.name for p in Path("scores").iterdir()}
+    assert len(list(Path("scores/clips").glob("prompts_level1-0?-[01].mp4"))) == 4
+    assert main(["eval", "scores/clips", "-o", "again", "-q"]) == 0
+    assert "clips on prompts_level1" in capsys.readouterr().out
     assert main(["eval", "reproduce", "scores", "-q"]) == 0
     assert capsys.readouterr().out.startswith("4 of 4 clips have the same scores")
     assert main(["eval", "compare", "scores", "scores/card.json", "-o", "curves.png"]) == 0

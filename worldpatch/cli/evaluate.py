@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from worldpatch.cli import arena
 from worldpatch.cli._parse import device, size, threads
 from worldpatch.cli._progress import clock, meter
 from worldpatch.config import UserError
@@ -32,6 +33,8 @@ class Judging(TyperGroup):
 app = typer.Typer(
     cls=Judging, no_args_is_help=True, help="Judge a model or a folder of clips: `worldpatch eval MODEL -o FOLDER`."
 )
+
+app.command()(arena.arena)
 
 Suite = Annotated[str, typer.Option(help=f"One of {SUITES}.")]
 Modes = Annotated[str, typer.Option(help="text, image, video, or several with commas.  [default: all the suite has]")]
@@ -63,6 +66,7 @@ def judge(
     workers: Workers = 2,
     device_: Device = "auto",
     threads_: Annotated[int | None, typer.Option("--threads", help="CPU threads.  [default: all]")] = None,
+    clips: Annotated[bool, typer.Option("--clips", help="Also write every clip as MP4, to judge by eye.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Judge a model, or a folder of clips, on a suite.
@@ -92,6 +96,8 @@ def judge(
                 seeds=seeds, sampling=evaluate.Sampling(**sampling), device=device(device_), workers=workers,
                 progress=progress,
             )  # fmt: skip
+        if clips:
+            evaluate.keep(made, output / "clips", progress)
     _finish(made, output, quiet, begun)
 
 

@@ -58,6 +58,14 @@ def manifest(folder: Path) -> dict:
         raise UserError(f"{path} is damaged ({error}): export it again") from error
 
 
+def is_suites(path: Path) -> bool:
+    """Whether a file is the manifest of a suite's clips."""
+    try:
+        return path.name == MANIFEST and "tasks" in json.loads(path.read_text())
+    except ValueError:
+        return False
+
+
 def sort(folder: Path, tasks: Sequence[Task]) -> tuple[list[list[Path]], list[Path]]:
     """(the clips of each task, clips that belong to none), by file name."""
     number = {task.key: i for i, task in enumerate(tasks)}

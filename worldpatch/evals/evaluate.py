@@ -25,6 +25,7 @@ from worldpatch.evals.card import Sample
 from worldpatch.evals.suites._task import Choice, Progress, Suite, Task
 from worldpatch.evals.suites._task import Form as Form
 from worldpatch.generate.models import fingerprint
+from worldpatch.video import write
 
 Frames = UInt8[np.ndarray, "t h w 3"]
 SEEDS = 4
@@ -142,6 +143,22 @@ def export(path: Path, suite: Suite, choice: Choice, workers: int = 1, progress:
     """Write what a suite asks, for models that are not ours; returns the manifest's path."""
     tasks = suite.tasks(choice, workers, progress)
     return _folder.export(path, tasks, {"suite": suite.name, "choice": asdict(choice)})
+
+
+def keep(made: Made, path: Path, progress: Progress | None = None) -> None:
+    """Write the clips and their manifest to a folder that can be judged again, and compared by people with another."""
+    tasks = list({s.task.key: s.task for s in made.samples}.values())
+    _folder.export(path, tasks, {"suite": made.suite.name, "choice": made.card["protocol"]["choice"]})
+    for done, (each, clip) in enumerate(zip(made.samples, made.clips, strict=True), 1):
+        told = {
+            "params": {"prompt": each.task.prompt},
+            "suite": made.suite.name,
+            "key": each.task.key,
+            "seed": each.seed,
+        }
+        write.write(path / f"{each.task.key}-{each.seed % MOST_SEEDS}.mp4", clip, each.task.form.rate, told)
+        if progress:
+            progress("write", done, len(made.clips))
 
 
 def again(old: dict[str, Any], device: str = "cpu", workers: int = 1, progress: Progress | None = None) -> Made:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worldpatch.config import UserError
+from worldpatch.evals._folder import is_suites
 from worldpatch.generate.preferences import Preference, Rival, rival
 
 MANIFESTS = ("manifest.json", "manifest.jsonl")
@@ -152,7 +153,10 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _own_manifest(folder: Path) -> dict[str, str] | None:
-    return next((read_manifest(path) for name in MANIFESTS if (path := folder / name).exists()), None)
+    found = next((path for name in MANIFESTS if (path := folder / name).exists()), None)
+    if found is None or is_suites(found):
+        return None
+    return read_manifest(found)
 
 
 def read_manifest(path: Path) -> dict[str, str]:
