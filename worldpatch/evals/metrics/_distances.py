@@ -20,19 +20,25 @@ def frechet(a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m d"]) -> float:
     return max(0.0, float(mean @ mean + np.sum(root_a**2) + np.sum(root_b**2) - 2 * overlap))
 
 
-def polynomial_mmd(a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m d"], degree: int = 3) -> float:
-    """Unbiased squared maximum mean discrepancy with k(x, y) = (x . y / d + 1)^degree (Binkowski et al. 2018, eq. 4).
+def polynomial_mmd(
+    a: Float[np.ndarray, "n d"],
+    b: Float[np.ndarray, "m d"],
+    degree: int = 3,
+    offset: float = 1.0,
+    unbiased: bool = True,
+) -> float:
+    """Squared maximum mean discrepancy with k(x, y) = (x . y / d + offset)^degree (Binkowski et al. 2018, eq. 4).
 
-    Of two samples of one distribution it is 0 on average, hence often a little below 0.
+    The defaults are those of the kernel inception distance. Of two samples of one distribution the unbiased estimate
+    is 0 on average, hence often a little below 0; the biased one, which also counts k(x, x), never is.
     """
     a, b = _checked(a, b)
-    within_a, within_b = (_mean_off_diagonal(_kernel(x, x, degree)) for x in (a, b))
-    return float(within_a + within_b - 2 * _kernel(a, b, degree).mean())
+    mean = _mean_off_diagonal if unbiased else np.mean
+    within_a, within_b = (mean(_kernel(x, x, degree, offset)) for x in (a, b))
+    return float(within_a + within_b - 2 * _kernel(a, b, degree, offset).mean())
 
 
 def _checked(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    if a.shape[1] != b.shape[1]:
-        raise UserError(f"features have {a.shape[1]} and {b.shape[1]} dimensions: compare those of one network")
     if min(len(a), len(b)) < 2:
         raise UserError(f"{len(a)} and {len(b)} features: a distance of sets needs at least 2 in each, give more clips")
     a, b = a.astype(np.float64), b.astype(np.float64)
@@ -46,8 +52,10 @@ def _triangle(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "_ d"]:
     return np.linalg.qr(x - x.mean(0), mode="r") / np.sqrt(len(x) - 1)
 
 
-def _kernel(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"], degree: int) -> Float[np.ndarray, "n m"]:
-    return (x @ y.T / x.shape[1] + 1) ** degree
+def _kernel(
+    x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"], degree: int, offset: float
+) -> Float[np.ndarray, "n m"]:
+    return (x @ y.T / x.shape[1] + offset) ** degree
 
 
 def _mean_off_diagonal(k: Float[np.ndarray, "n n"]) -> float:
