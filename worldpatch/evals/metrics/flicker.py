@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from worldpatch.evals.metrics._result import Frames, Result, check_pairs, perturb
+from worldpatch.evals.metrics._result import Frames, Result, compare
 
 HIGHER_IS_BETTER = False
 MOVED = 6  # grey levels between a frame and the one after the next: here something passed
@@ -12,17 +12,15 @@ MOVED = 6  # grey levels between a frame and the one after the next: here someth
 
 def score(generated: Sequence[Frames], reference: Sequence[Frames]) -> Result:
     """Mean over clips of the flicker that the reference does not have itself."""
-    check_pairs(generated, reference)
-    per_clip = [max(0.0, amount(g) - amount(r)) for g, r in zip(generated, reference, strict=True)]
-    floor = float(np.mean([max(0.0, amount(perturb(r)) - amount(r)) for r in reference]))
-    return Result(value=float(np.mean(per_clip)), per_clip=tuple(per_clip), floor=floor)
+    return compare(generated, reference, amount, lambda g, r: max(0.0, g - r))
 
 
 def amount(clip: Frames) -> float:
     """Mean of |x[t] - (x[t-1] + x[t+1]) / 2| over pixels with |x[t+1] - x[t-1]| < MOVED; 0 below three frames."""
-    if len(clip) < 3:
-        return 0.0
-    x = clip.astype(np.float32)
-    still = np.abs(x[2:] - x[:-2]) < MOVED
-    wobble = np.abs(x[1:-1] - (x[:-2] + x[2:]) / 2)
-    return float(wobble[still].mean()) if still.any() else 0.0
+    wobble, still = 0, 0
+    for before, now, after in zip(clip[:-2], clip[1:-1], clip[2:], strict=True):
+        there, back = np.subtract(after, now, dtype=np.int16), np.subtract(now, before, dtype=np.int16)
+        resting = np.abs(there + back) < MOVED
+        wobble += int(np.sum(np.abs(there - back) * resting, dtype=np.int64))
+        still += int(np.count_nonzero(resting))
+    return wobble / 2 / still if still else 0.0

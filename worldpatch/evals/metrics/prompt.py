@@ -8,9 +8,10 @@ import numpy as np
 from worldpatch.evals import detect
 from worldpatch.evals._truth import Expected, Solid
 from worldpatch.evals.metrics import motion
-from worldpatch.evals.metrics._result import Frames, Result, perturb
+from worldpatch.evals.metrics._result import Frames, Kind, Result, perturb
 
 HIGHER_IS_BETTER = True
+REFERENCE: Kind = "truth"
 CRITERIA = ("colour", "no_extra", "count", "shape", "event", "camera", "motion")
 MOTION_FACTOR = 1.5  # the real clip's amount of motion, this much more or less, is right
 
