@@ -88,6 +88,15 @@ def check_pairs(generated: Sequence[Frames], reference: Sequence[Frames]) -> Non
             )
 
 
+def check_captions(clips: Sequence[Frames], captions: Sequence[str]) -> None:
+    """Raises UserError where there is not one sentence per clip."""
+    check_clips(clips)
+    if len(clips) != len(captions) or not all(isinstance(caption, str) and caption.strip() for caption in captions):
+        raise UserError(
+            f"{len(clips)} clips and {len(captions)} captions: give one sentence per clip, none of them empty"
+        )
+
+
 def check_clips(clips: Sequence[Frames], least: int = 1) -> None:
     """Raises UserError where there are fewer than `least` clips or one of them is no clip."""
     if len(clips) < least:

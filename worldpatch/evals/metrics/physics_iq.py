@@ -22,7 +22,6 @@ REFERENCE: Kind = "takes"
 SIDE = 5  # pixels, of the gaussian before and of the squares that open and close a mask
 MEMORY = 0.3  # share of the present frame in the running background
 MOVED = 10  # grey levels
-PUBLISHED_SHRINK = 4  # clips of 3840x2160 are compared at a quarter of their size
 
 Takes = tuple[Frames, Frames]
 
@@ -41,8 +40,8 @@ def score(generated: Sequence[Frames], reference: Sequence[Takes], shrink: int =
     """The score, 0 to 100, of clips against pairs of real takes, all three of one shape.
 
     `value` is `combined` of means over all clips, as published, hence not the mean of `per_clip`. The floor is that of
-    first takes with noise. `shrink` divides sides before frames and masks are compared (published:
-    PUBLISHED_SHRINK; masks are made at full size). The published protocol takes 5 s after the given frame or frames.
+    first takes with noise. `shrink` divides sides before frames and masks are compared; masks are made at full size. The
+    published protocol shrinks 3840x2160 by 4 and takes the 5 s that follow the given frames.
     """
     if not all(isinstance(takes, tuple | list) and len(takes) == 2 for takes in reference):
         raise UserError("each reference of physics_iq is a pair (first take, second take): film every scene twice")
