@@ -124,6 +124,91 @@ def changed(packed: Packed, rows: Tensor) -> Packed:
     return dataclasses.replace(packed, tokens=torch.where(rows[:, None], other, packed.tokens))
 
 
+# ------------------------------------------------------------------------------------- stand-ins for what users bring
+
+
+class MeanColour(nn.Module):
+    """Answers like I3D's TorchScript; its features are a clip's mean red, green and blue from -1 to 1."""
+
+    def forward(self, x: Tensor, rescale: bool = False, resize: bool = False, return_features: bool = False) -> Tensor:
+        assert rescale and resize and return_features
+        return (x / 127.5 - 1).mean(dim=[2, 3, 4])
+
+
+def i3d(folder: Path) -> Path:
+    """A TorchScript file."""
+    path = folder / "i3d_torchscript.pt"
+    torch.jit.script(MeanColour()).save(str(path))
+    return path
+
+
+def vjepa(folder: Path, probe: bool = True) -> Path:
+    """A tiny V-JEPA 2 of 16x16 pixels with random weights, with or without its probe. Needs transformers."""
+    import transformers
+
+    torch.manual_seed(0)
+    shape = transformers.VJEPA2Config(
+        crop_size=16, patch_size=8, frames_per_clip=16, hidden_size=24, num_attention_heads=2, num_hidden_layers=1,
+        num_pooler_layers=1, mlp_ratio=1.0, pred_hidden_size=24, pred_num_attention_heads=2, pred_num_hidden_layers=1,
+    )  # fmt: skip
+    kind = transformers.VJEPA2ForVideoClassification if probe else transformers.VJEPA2Model
+    kind(shape).save_pretrained(folder)
+    return folder
+
+
+def clip_network(folder: Path) -> Path:
+    """A tiny CLIP of 16x16 pixels with random weights, with its tokenizer. Needs transformers."""
+    import transformers
+
+    tokenizer = bytepair.train_tokenizer(CAPTIONS, 300)
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    shape = transformers.CLIPConfig(
+        text_config={**sizes, "vocab_size": 300, "max_position_embeddings": 77},
+        vision_config={**sizes, "image_size": 16, "patch_size": 8},
+        projection_dim=8,
+    )
+    transformers.CLIPModel(shape).save_pretrained(folder)
+    return folder
+
+
+class Bench:
+    """Answers like `vbench.VBench`: every dimension of a clip is its mean brightness, 0 to 1."""
+
+    def __init__(self, device: torch.device, full_info_dir: str, output_path: str):
+        self.output = Path(output_path)
+
+    def evaluate(
+        self,
+        videos_path: str,
+        name: str,
+        prompt_list: dict[str, str],
+        dimension_list: list[str],
+        mode: str,
+        **more: Any,
+    ) -> None:
+        assert mode == "custom_input"
+        said = {}
+        for dimension in dimension_list:
+            scale = 100 if dimension == "imaging_quality" else 1
+            rows = [
+                {"video_path": f"{videos_path}/{file}", "video_results": scale * _brightness(Path(videos_path) / file)}
+                for file in sorted(prompt_list)
+            ]
+            said[dimension] = [float(np.mean([row["video_results"] for row in rows])) / scale, rows]
+        (self.output / f"{name}_eval_results.json").write_text(json.dumps(said))
+
+
+def _brightness(path: Path) -> float:
+    import cv2
+
+    capture, values = cv2.VideoCapture(str(path)), []
+    while (frame := capture.read())[0]:
+        values.append(frame[1].mean() / 255)
+    return float(np.mean(values))
+
+
 # ------------------------------------------------------------------------------------------------------------ data sets
 
 CAPTIONS = ("a red ball falls", "a blue box rolls to the left", "a green cylinder stands; the camera orbits", "nothing")

@@ -40,7 +40,7 @@ def score(generated: Sequence[Frames], reference: Sequence[Takes], shrink: int =
     """The score, 0 to 100, of clips against pairs of real takes, all three of one shape.
 
     `value` is `combined` of means over all clips, as published, hence not the mean of `per_clip`. The floor is that of
-    first takes with noise. `shrink` divides sides before frames and masks are compared; masks are made at full size. The
+    first takes with noise. Masks are made at full size; `shrink` then divides the sides of masks and frames. The
     published protocol shrinks 3840x2160 by 4 and takes the 5 s that follow the given frames.
     """
     if not all(isinstance(takes, tuple | list) and len(takes) == 2 for takes in reference):
