@@ -93,6 +93,6 @@ def test_shrinking_changes_little():
 
 def test_one_take_is_not_enough():
     with pytest.raises(UserError, match="first take, second take"):
-        physics_iq.score([scene(1)], [scene(1)])
+        physics_iq.score([scene(1)], [(scene(1),)])
     with pytest.raises(UserError, match="equal size"):
         physics_iq.score([scene(1)], [(scene(1), scene(1)[:4])])

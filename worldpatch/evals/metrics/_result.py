@@ -97,7 +97,7 @@ def check_captions(clips: Sequence[Frames], captions: Sequence[str]) -> None:
         )
 
 
-def check_clips(clips: Sequence[Frames], least: int = 1) -> None:
+def check_clips(clips: Sequence[np.ndarray], least: int = 1) -> None:
     """Raises UserError where there are fewer than `least` clips or one of them is no clip."""
     if len(clips) < least:
         raise UserError(f"{len(clips)} clips are too few: give at least {least}")

@@ -23,8 +23,6 @@ SIDE = 5  # pixels, of the gaussian before and of the squares that open and clos
 MEMORY = 0.3  # share of the present frame in the running background
 MOVED = 10  # grey levels
 
-Takes = tuple[Frames, Frames]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
@@ -36,7 +34,7 @@ class Agreement:
     error: float  # how: mean squared error of the frames in [0, 1]
 
 
-def score(generated: Sequence[Frames], reference: Sequence[Takes], shrink: int = 1) -> Result:
+def score(generated: Sequence[Frames], reference: Sequence[Sequence[Frames]], shrink: int = 1) -> Result:
     """The score, 0 to 100, of clips against pairs of real takes, all three of one shape.
 
     `value` is `combined` of means over all clips, as published, hence not the mean of `per_clip`. The floor is that of
@@ -58,7 +56,7 @@ def score(generated: Sequence[Frames], reference: Sequence[Takes], shrink: int =
     )
 
 
-def _compared(clip: Frames, takes: Takes, shrink: int) -> tuple[Agreement, Agreement, Agreement]:
+def _compared(clip: Frames, takes: Sequence[Frames], shrink: int) -> tuple[Agreement, Agreement, Agreement]:
     """The first take beside the clip, beside itself with noise, and beside the second take."""
     first = _seen(takes[0], shrink)
     others = (clip, perturb(takes[0]), takes[1])
