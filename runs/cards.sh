@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 MODEL=${1:-tabletop}
-for suite in physics prompts_level1 prompts_level2; do
+for suite in physics pictures prompts_level1 prompts_level2; do
     python -m worldpatch eval "$MODEL" --suite "$suite" -o "out/cards/$MODEL/$suite"
     mkdir -p "checkpoints/$MODEL/cards"
     cp "out/cards/$MODEL/$suite/card.json" "checkpoints/$MODEL/cards/$suite.json"

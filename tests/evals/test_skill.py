@@ -48,7 +48,7 @@ def test_metrics_that_no_task_defines_are_left_out():
 
 
 def test_higher_may_be_better():
-    metric = Metric(unit="share", worst=0.0, higher=True, naive=0.0)
+    metric = Metric(unit="share", worst=0.0, best=1.0, higher=True, naive=0.0)
     tasks = [task(i, {"colour": metric}, colour=1.0) for i in range(2)]
     _, (group,) = summarise(tasks, [[{"colour": 1.0}, {"colour": 0.0}], [{"colour": 1.0}]], "scenario")
     assert group.metrics[0].value == pytest.approx(0.75), "seeds of a task are averaged before tasks are"

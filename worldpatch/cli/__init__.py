@@ -17,7 +17,7 @@ from worldpatch.cli._listing import listing
 
 BAD_INPUT, INTERRUPTED = 2, 130
 EXTRAS = {  # package -> the extra that brings it
-    "mujoco": "worlds", "scipy": "eval", "matplotlib": "eval", "fastapi": "serve", "uvicorn": "serve",
+    "mujoco": "worlds", "scipy": "eval", "matplotlib": "eval", "cv2": "eval", "fastapi": "serve", "uvicorn": "serve",
 }  # fmt: skip
 
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # typer exports its subclasses only

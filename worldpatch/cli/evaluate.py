@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from worldpatch.evals.suites._task import Choice
 
 COUNT = "Prompts, or scenes of each scenario and split.  [default: all]"
-SUITES = "physics, prompts_level1 or prompts_level2"
+SUITES = "physics, pictures, prompts_level1 or prompts_level2"
 JUDGE = "judge"
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from worldpatch.evals.card import Sample, save
 from worldpatch.evals.evaluate import Made
+from worldpatch.evals.suites._task import Metric
 from worldpatch.video.sheet import contact_sheet
 
 log = logging.getLogger(__name__)
@@ -111,11 +112,13 @@ def _number(value: float | None) -> str:
 def _share(sample: Sample) -> float:
     """A clip's own rank: the mean of its scores, each from 0 (worst) to 1 (best)."""
     metrics = sample.task.metrics
-    parts = [
-        (metrics[k].worst - v) / (metrics[k].worst - metrics[k].best) if not metrics[k].higher else v
-        for k, v in sample.scores.items()
-    ]
+    parts = [1 - _distance(metrics[k], v) for k, v in sample.scores.items()]
     return float(np.mean(parts)) if parts else 0.0
+
+
+def _distance(metric: Metric, value: float) -> float:
+    """How far a score is from perfection (0) to the worst (1)."""
+    return (value - metric.best) / (metric.worst - metric.best)
 
 
 def _sheet(made: Made, which: Sequence[int], path: Path) -> None:
@@ -126,11 +129,11 @@ def _sheet(made: Made, which: Sequence[int], path: Path) -> None:
 def _faults(sample: Sample) -> str:
     """What is furthest from right in a clip."""
     metrics = sample.task.metrics
-    if all(m.higher for m in metrics.values()):
+    if all(m.unit == "share" and m.higher for m in metrics.values()):
         wrong = [k.replace("_", " ") for k, v in sample.scores.items() if v == metrics[k].worst]
         return f"wrong: {', '.join(wrong)}" if wrong else "all right"
     where = "-".join(v for k, v in sample.task.strata.items() if k in ("split", "mode"))
-    bad = sorted(sample.scores, key=lambda k: -sample.scores[k] / metrics[k].worst)[:3]
+    bad = sorted(sample.scores, key=lambda k: -_distance(metrics[k], sample.scores[k]))[:3]
     return f"{where}: " + ", ".join(f"{k} {sample.scores[k]:.2g}" for k in bad)
 
 

@@ -46,7 +46,7 @@ class Made:
 
 def suites() -> list[str]:
     """Names of the suites."""
-    return ["physics", "prompts_level1", "prompts_level2"]
+    return ["physics", "pictures", "prompts_level1", "prompts_level2"]
 
 
 def find(name: str) -> Suite:
@@ -55,6 +55,10 @@ def find(name: str) -> Suite:
         from worldpatch.evals.suites.physics import Physics
 
         return Physics()
+    if name == "pictures":
+        from worldpatch.evals.suites.pictures import Pictures
+
+        return Pictures()
     if name in suites():
         from worldpatch.evals.suites.prompts import Prompts
 

@@ -19,11 +19,11 @@ MODES: tuple[Mode, ...] = ("text", "image", "video", "action")
 class Metric:
     """A number measured from a clip.
 
-    `worst` is what a clip gets that shows too little to be measured, and the most that any clip gets (the least where
-    higher is better): what has vanished is an error, not missing data. `needs` is the least a model must have been
-    given for the number to mean something: a law can be read from any clip, a path only where the motion had begun.
-    `naive` is the value that earns no skill; None: what a copy of the last given frame gets. The skills of a `family`
-    are averaged before they count, as one. `bar` is what a shipped model is held to.
+    `best` is what perfection gets; `worst` is what a clip gets that shows too little to be measured, and what no clip
+    falls below: what has vanished is an error, not missing data. `needs` is the least a model must have been given for
+    the number to mean something: a law can be read from any clip, a path only where the motion had begun. `naive` is
+    the value that earns no skill; None: what a copy of the last given frame gets. The skills of a `family` are averaged
+    before they count, as one. `bar` is what a shipped model is held to.
     """
 
     unit: str
@@ -31,13 +31,9 @@ class Metric:
     higher: bool = False
     needs: Mode = "text"
     naive: float | None = None
+    best: float = 0.0
     family: str = ""
     bar: float | None = None
-
-    @property
-    def best(self) -> float:
-        """What perfection gets: shares that are better if higher go up to one, errors down to nothing."""
-        return 1.0 if self.higher else 0.0
 
     def bounded(self, value: float) -> float:
         """The value, or the worst where it is none or beyond."""

@@ -167,7 +167,7 @@ class Prompts:
         prompts, found = load(self.level)[: choice.count], []
         bars = ONE_SOLID_BARS if self.level == 1 else BARS
         metrics = {
-            name: Metric(unit="share", worst=0.0, higher=True, naive=0.0, bar=bars.get(name))
+            name: Metric(unit="share", worst=0.0, best=1.0, higher=True, naive=0.0, bar=bars.get(name))
             for name in metric.CRITERIA
         }
         for number, prompt in enumerate(prompts):
