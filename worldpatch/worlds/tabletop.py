@@ -28,6 +28,7 @@ from worldpatch.worlds._tabletop.records import Prop as Prop
 from worldpatch.worlds._tabletop.records import Script as Script
 from worldpatch.worlds._tabletop.records import Shot as Shot
 from worldpatch.worlds._tabletop.records import Solid as Solid
+from worldpatch.worlds._tabletop.records import Stroke as Stroke
 from worldpatch.worlds._tabletop.stage import LARGEST
 
 LICENCE = "CC0-1.0"

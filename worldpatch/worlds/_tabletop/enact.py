@@ -40,8 +40,8 @@ def enact(scene: Scene, form: Format, pose: Pose | None = None) -> Clip:
     take = _take(scene, form)
     if pose is not None:
         take = _posed(take, np.asarray(pose, dtype=np.float32), form.rate)
-    if take.script.paint is not None:
-        take = paint(take, theatre)
+    if scene.script.paint:
+        take = paint(take, scene.script.paint, theatre)
     grain = np.zeros((form.height * form.supersample, form.width * form.supersample))
     frames, masks, visibility = photograph(form, theatre, take, scene.decor.look, grain)
     truth = Truth(

@@ -11,7 +11,7 @@ from worldpatch.worlds._tabletop import caption, looks, props, scenario, stories
 from worldpatch.worlds._tabletop.camera import close_up, geometry, shoot, silhouettes
 from worldpatch.worlds._tabletop.judge import CHECKS, View, judge, view
 from worldpatch.worlds._tabletop.palette import TONES
-from worldpatch.worlds._tabletop.records import Beat, Decor, Format, Script, Shot, Solid, Trace
+from worldpatch.worlds._tabletop.records import Beat, Decor, Format, Script, Shot, Solid, Stroke, Trace
 from worldpatch.worlds._tabletop.stage import PATTERNS, Stage, stage
 
 TRIES = 40
@@ -62,8 +62,8 @@ def film(config: Format, sequence: np.random.SeedSequence, *, seed: int, licence
     take = _rehearse(config, direction, theatre, decor)
     if take.shot.move == CUT:
         take = _cut(config, extra, take)
-    if take.script.paint is not None:
-        take = paint(take, theatre)
+    if take.script.paint:
+        take = paint(take, take.script.paint, theatre)
     grain = extra.random((config.height * config.supersample, config.width * config.supersample))
     frames, masks, visibility = photograph(config, theatre, take, decor.look, grain)
     bounces = _bounces(take)
@@ -132,17 +132,19 @@ def _cut(config: Format, rng: np.random.Generator, take: Take) -> Take:
     return replace(take, shot=shot, camera=geometry(shot, config.height, config.width), cuts=(frame,))
 
 
-def paint(take: Take, theatre: Stage) -> Take:
+def paint(take: Take, stroke: Stroke, theatre: Stage) -> Take:
     """Put the stroke of paint where the painting solid went; it is one more object, which does not move."""
-    script, trace, k = take.script, take.trace, take.script.paint or 0
+    script, trace, k = take.script, take.trace, stroke.solid
     turn = np.radians(script.heading - 90.0)
     to_view = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    theatre.add(props.paint(script.solids[k].colour, trace.path[:, k, :2] @ to_view, trace.times))
+    colour = stroke.colour or script.solids[k].colour
+    theatre.add(props.paint(colour, trace.path[:, k, :2] @ to_view, trace.times, stroke.radius))
     pose = np.zeros_like(trace.pose[:, :1])
     pose[..., :3], pose[..., 3] = trace.pose[:1, k : k + 1, :3], 1.0
     pose[..., 2] = 0.0
     trace = replace(
         trace,
+        path=np.concatenate([trace.path, np.broadcast_to(pose[:1, :, :3], (len(trace.path), 1, 3))], axis=1),
         pose=np.concatenate([trace.pose, pose], axis=1),
         velocity=np.concatenate([trace.velocity, np.zeros_like(trace.velocity[:, :1])], axis=1),
     )

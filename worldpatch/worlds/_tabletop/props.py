@@ -87,12 +87,12 @@ def quadruped(colour: str, walk: Callable[[float], tuple[float, float]], side: f
     return Prop(shape="quadruped", colour=colour, parts=parts, motion=motion, extent=(0.45, 0.15, 0.35))
 
 
-def paint(colour: str, places: Float[np.ndarray, "s 2"], times: Float[np.ndarray, " s"]) -> Prop:
+def paint(colour: str, places: Float[np.ndarray, "s 2"], times: Float[np.ndarray, " s"], radius: float) -> Prop:
     """Dabs of paint on the floor along a path (view frame), each there from the moment it was passed."""
     keep = np.linspace(0, len(places) - 1, DABS).round().astype(int)
-    dabs = tuple(Part(shape="cylinder", size=(0.10, 0.002), since=float(times[i])) for i in keep)
+    dabs = tuple(Part(shape="cylinder", size=(radius, 0.002), since=float(times[i])) for i in keep)
     poses = np.array([[*places[i], 0.003, 1, 0, 0, 0] for i in keep])
-    return Prop(shape="paint", colour=colour, parts=dabs, motion=lambda seconds: poses, extent=(0.1, 0.1, 0.002))
+    return Prop(shape="paint", colour=colour, parts=dabs, motion=lambda seconds: poses, extent=(radius, radius, 0.002))
 
 
 def eaten(colour: str, place: tuple[float, float], half: float, bites: tuple[float, ...], side: float) -> Prop:
@@ -108,6 +108,17 @@ def eaten(colour: str, place: tuple[float, float], half: float, bites: tuple[flo
         poses.append([x0 + 2 * block * offset[0], y0 + 2 * block * offset[1], half + 2 * block * offset[2], 1, 0, 0, 0])
     fixed = np.array(poses)
     return Prop(shape="box", colour=colour, parts=tuple(parts), motion=lambda seconds: fixed, extent=(half,) * 3)
+
+
+def gnawed(colour: str, place: tuple[float, float], half: float, bites: tuple[float, ...], side: float) -> Prop:
+    """A box built of nine bars from front to back, of which those at one side go bite by bite, top down, so that every
+    bite shows in the outline. At most six bites."""
+    order = [(x, z) for x in (side, 0.0) for z in (1.0, 0.0, -1.0)]
+    cells = [(0.0, 0.0), *((x, z) for x in (-1.0, 0.0, 1.0) for z in (-1.0, 0.0, 1.0) if (x, z) != (0.0, 0.0))]
+    until = dict(zip(order, bites, strict=False))
+    bars = tuple(Part(shape="box", size=(half / 3, half, half / 3), until=until.get(cell, np.inf)) for cell in cells)
+    fixed = np.array([[place[0] + 2 / 3 * half * x, place[1], half + 2 / 3 * half * z, 1, 0, 0, 0] for x, z in cells])
+    return Prop(shape="box", colour=colour, parts=bars, motion=lambda seconds: fixed, extent=(half,) * 3)
 
 
 def stroll(side: float, start: float, length: float, seconds: float) -> Callable[[float], tuple[float, float]]:

@@ -141,6 +141,17 @@ class Decor:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Stroke:
+    """Paint that a script's solid of this number leaves on the floor where it goes: dabs of `radius` metres, in the
+    solid's own colour or another.
+    """
+
+    solid: int
+    colour: str = ""
+    radius: float = 0.10
+
+
+@dataclass(frozen=True, kw_only=True)
 class Script:
     """A staged scene and the beats it should show.
 
@@ -152,7 +163,7 @@ class Script:
     beats: tuple[Beat, ...]
     heading: float = 90.0
     props: tuple[Prop, ...] = ()
-    paint: int | None = None  # the solid that leaves a stroke of paint where it goes
+    paint: Stroke | None = None
     gravity: float = 9.81
 
     @property

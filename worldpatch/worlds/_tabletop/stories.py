@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from worldpatch.worlds._tabletop import props, scenario
-from worldpatch.worlds._tabletop.records import Beat, Prop, Script, Solid
+from worldpatch.worlds._tabletop.records import Beat, Prop, Script, Solid, Stroke
 from worldpatch.worlds._tabletop.scenario import Casting, Scenario
 
 
@@ -108,7 +108,7 @@ def paints(cast: Casting) -> Script:
     (solid,) = cast.solids(cast.shape())
     solid, beat = scenario.crossing(cast, solid, 0, cast.side(), 0.1)
     beats = (replace(beat, kind="paint"),)
-    return Script(kind="paint", solids=(solid,), beats=beats, paint=0)
+    return Script(kind="paint", solids=(solid,), beats=beats, paint=Stroke(solid=0))
 
 
 def is_eaten(cast: Casting) -> Script:

@@ -56,6 +56,11 @@ def spread(place: Series) -> float:
     return float(np.nanmax(place) - np.nanmin(place)) if np.isfinite(place).any() else np.nan
 
 
+def middle(place: Series) -> float:
+    """Median of what is known of a coordinate; nan where nothing is."""
+    return float(np.nanmedian(place)) if np.isfinite(place).any() else np.nan
+
+
 def relative(value: float, truth: float) -> float:
     """|value - truth| over |truth|."""
     return float(abs(value - truth) / max(abs(truth), 1e-9))

@@ -83,7 +83,7 @@ class Cast:
         """Actor i with its foot `lift` metres above the floor at (x right, y away); `more` are fields of `Solid`."""
         shape, r = self.shapes[i], scale * SIZES[self.shapes[i]]
         size = {"ball": (r,), "box": (r, r, r), "cylinder": (r, 1.15 * r)}[shape]
-        solid = Solid(**{"shape": shape, "colour": self.colours[i], "size": size, "position": (0, 0, 0), **more})
+        solid = Solid(**{"shape": shape, "colour": self.colours[i], "size": size, "position": (0.0, 0.0, 0.0), **more})
         return solid.at(x, y, lift + solid.half_height)
 
     def name(self, i: int) -> str:
@@ -98,11 +98,13 @@ class Cast:
 
 @dataclass(frozen=True, kw_only=True)
 class Staged:
-    """A scenario's scene: script, sentence, and the camera (None: it rests where it usually does)."""
+    """A scenario's scene: script, sentence, the camera (None: it rests where it usually does), the decor (None: the
+    cast's)."""
 
     script: Script
     prompt: str
     shot: Shot | None = None
+    decor: Decor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +184,8 @@ def build(scenario: ModuleType, parameters: dict[str, float], cast: Cast) -> Sce
         side = -1.0 if len(cast.colours[last]) % 2 else 1.0
         script = replace(script, solids=(*script.solids, cast.solid(last, x=0.85 * side, y=1.0)))
         prompt = f"{prompt}, a {cast.name(last)} stands behind"
-    return Scene(script=script, decor=cast.decor, caption=prompt, shot=staged.shot)
+    prompt = prompt.replace("a orange", "an orange")  # the one colour of the palette that begins with a vowel
+    return Scene(script=script, decor=staged.decor or cast.decor, caption=prompt, shot=staged.shot)
 
 
 def names_hash(name: str) -> int:
