@@ -1,6 +1,7 @@
 """Tiny plans, models and data sets, made from nothing in milliseconds, that the tests of several rooms share."""
 
 import dataclasses
+import functools
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -329,3 +330,33 @@ def film(
     frames = np.full((2, 16, 16, 3), grey, np.uint8)
     write.write(path, frames, 8.0, None if prompt is None else {"request": request})
     return path
+
+
+# ------------------------------------------------------------------------------------------------------ physics probes
+
+
+@functools.cache
+def probe(scenario: str, split: str = "in", index: int = 0, rate: float = 8.0, given: int = 0) -> Any:
+    """A drawn scene of the physics suite: three seconds at 64 pixels."""
+    from worldpatch.evals.suites._task import Form
+    from worldpatch.evals.suites.physics import _scene
+
+    if given:
+        return probe(scenario, split, index, rate).mode(given)
+    return _scene.probe(scenario, split, index, Form(rate=rate, frames=1 + round(3 * rate)))  # pyright: ignore
+
+
+def seen_at(probe: Any, places: Any) -> Any:
+    """What eyes without error see of a probe's objects at `places` "t k 3" (metres, world axes)."""
+    from worldpatch.worlds._tabletop.camera import project
+
+    return dataclasses.replace(probe.real, centre=project(probe.camera, places)[0])
+
+
+def frozen(probe: Any, black: bool = False) -> Any:
+    """A clip that stops at the last given frame (or, where none is given, shows the first); or black frames."""
+    from worldpatch.evals.suites.physics._seen import observe
+
+    frames, last = probe.clip.frames.copy(), max(probe.given, 1)
+    frames[last:] = 0 if black else frames[last - 1]
+    return observe(frames, probe.clip)
