@@ -23,6 +23,11 @@ def available(kind: str) -> list[str]:
     return sorted(p.stem for p in (ROOT / kind).glob("*.py") if not p.stem.startswith("_"))
 
 
+def homes(kind: str) -> list[Path]:
+    """Folders of this name, "checkpoints" or "recipes": here and beside the package, the nearest first."""
+    return list(dict.fromkeys(p.resolve() for p in (Path(kind), ROOT.parent / kind)))
+
+
 def resolve(kind: str, name: str) -> types.ModuleType:
     """The module `worldpatch/<kind>/<name>.py`. Raises UserError that lists the known names."""
     if name not in available(kind):

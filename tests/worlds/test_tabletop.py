@@ -51,6 +51,15 @@ def test_same_seed_same_bytes_in_any_order():
     assert forward[0].frames.tobytes() != shoot(config, 2, 0).frames.tobytes()
 
 
+def test_levels_do_not_show_in_each_other():
+    """Levels have stages of their own, with buffers of their own, in one process."""
+    small = [tabletop.Config(level=level, height=32, width=32, frames=2, masks=False) for level in (2, 4)]
+    alone = [[shoot(config, 3, i).frames for i in range(2)] for config in small]
+    for i in range(2):
+        for config, expected in zip(small, alone, strict=True):
+            assert np.array_equal(shoot(config, 3, i).frames, expected[i])
+
+
 def test_levels_1_and_2_are_frozen():
     """The shipped models were trained on these seeds; a change here changes what they were trained on."""
     said = [shoot(tabletop.Config(level=level, masks=False), 3, 1).captions["typed"] for level in (1, 2)]

@@ -5,15 +5,10 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from worldpatch.config import ROOT, UserError
+from worldpatch.config import UserError, homes
 
 if TYPE_CHECKING:
     from worldpatch.train.loop import Run
-
-
-def homes() -> list[Path]:
-    """Folders of recipes, the nearest first."""
-    return list(dict.fromkeys(p.resolve() for p in (Path("recipes"), ROOT.parent / "recipes")))
 
 
 def functions(file: Path) -> list[str]:
@@ -27,7 +22,7 @@ def functions(file: Path) -> list[str]:
 
 def known() -> list[str]:
     """Every recipe as `file:function`."""
-    files = {file.stem: file for home in reversed(homes()) for file in sorted(home.glob("[!_]*.py"))}
+    files = {file.stem: file for home in reversed(homes("recipes")) for file in sorted(home.glob("[!_]*.py"))}
     return [f"{name}:{function}" for name, file in files.items() for function in functions(file)]
 
 
@@ -51,7 +46,7 @@ def load(recipe: str) -> "Run":
 
 
 def _file(name: str) -> Path:
-    for file in (Path(name), *(home / f"{name}.py" for home in homes())):
+    for file in (Path(name), *(home / f"{name}.py" for home in homes("recipes"))):
         if file.is_file():
             return file
     raise UserError(f"no recipe file is named {name!r}; known recipes: {', '.join(known()) or 'none'}")

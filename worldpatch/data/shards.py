@@ -106,7 +106,7 @@ def describe(clip: Clip) -> dict[str, Any]:
 
 def members(clip: Clip, latent: dict[str, Tensor] | None = None) -> dict[str, bytes]:
     """A clip as members of a shard (without its frames)."""
-    parts = {"json": json.dumps(describe(clip), default=_plain).encode()}
+    parts = {"json": json.dumps(describe(clip), default=plain).encode()}
     if clip.camera is not None:
         file = io.BytesIO()
         np.savez(file, intrinsics=clip.camera.intrinsics, pose=clip.camera.pose)
@@ -125,7 +125,7 @@ def read_latent(content: bytes) -> dict[str, Tensor]:
     return load(content)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """numpy scalars and arrays, and tensors, as JSON knows them."""
     if isinstance(value, np.ndarray | np.generic | torch.Tensor):
         return value.tolist()

@@ -3,17 +3,12 @@
 import hashlib
 from pathlib import Path
 
-from worldpatch.config import ROOT, UserError
-
-
-def homes() -> list[Path]:
-    """Folders that hold models, the nearest first."""
-    return list(dict.fromkeys(p.resolve() for p in (Path("checkpoints"), ROOT.parent / "checkpoints")))
+from worldpatch.config import UserError, homes
 
 
 def shipped() -> dict[str, Path]:
     """Name -> folder of every model that can be asked for by name."""
-    found = [p.parent for home in reversed(homes()) for p in sorted(home.glob("*/model.json"))]
+    found = [p.parent for home in reversed(homes("checkpoints")) for p in sorted(home.glob("*/model.json"))]
     return {folder.name: folder for folder in found}
 
 

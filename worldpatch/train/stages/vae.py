@@ -23,7 +23,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from worldpatch import config
-from worldpatch.data import render, textures
+from worldpatch.data import bank, textures
 from worldpatch.data.build import to_tensor
 from worldpatch.data.loader import hash_seed
 from worldpatch.train import checkpoint
@@ -140,7 +140,10 @@ class Config:
 class Task:
     def __init__(self, options: Config, seed: int, device: str):
         self.options, self.seed, self.device = options, seed, device
-        self.frames, self.masks = _bank(options, seed)
+        # Far from the indices of the training set of the transformer, which begin at 0.
+        indices = range(10_000_000, 10_000_000 + options.bank + options.validation)
+        found = bank.load(Path(options.cache), options.world, options.options, seed, indices, workers=options.workers)
+        self.frames, self.masks = found.frames, found.masks
         self.fingerprint = hashlib.sha256(self.frames.data).hexdigest()[:16]
         module = config.resolve("vae", options.vae)
         self.earlier: list[dict[str, Any]] = []  # the records of the runs whose weights this one starts from
@@ -236,29 +239,3 @@ class Task:
 def to_uint8(frames: Tensor) -> np.ndarray:
     """[-1, 1] "3 t h w" -> uint8 "t h w 3"."""
     return frames.add(1).mul(127.5).round().clamp(0, 255).byte().movedim(0, -1).cpu().numpy()
-
-
-def _bank(o: Config, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Frames "n t h w 3" and masks "n t h w" of the bank and its held-out clips, rendered once, kept on disk."""
-    folder, total = Path(o.cache), o.bank + o.validation
-    record = {"world": o.world, "options": o.options, "seed": seed, "clips": total}
-    described = folder / "bank.json"
-    if not described.exists() or json.loads(described.read_text()) != record:
-        folder.mkdir(parents=True, exist_ok=True)
-        described.unlink(missing_ok=True)
-        frames = masks = None
-        # Far from the indices of the training set of the transformer, which begin at 0.
-        for i, clip in enumerate(
-            render.clips(o.world, o.options, seed, range(10_000_000, 10_000_000 + total), o.workers)
-        ):
-            assert clip.truth is not None and clip.truth.masks is not None
-            if frames is None or masks is None:
-                shape = (total, *clip.frames.shape)
-                frames = np.lib.format.open_memmap(folder / "frames.npy", "w+", np.uint8, shape)
-                masks = np.lib.format.open_memmap(folder / "masks.npy", "w+", np.uint8, shape[:-1])
-            frames[i], masks[i] = clip.frames, clip.truth.masks
-        assert frames is not None and masks is not None
-        frames.flush()
-        masks.flush()
-        described.write_text(json.dumps(record))
-    return np.load(folder / "frames.npy"), np.load(folder / "masks.npy")

@@ -374,6 +374,8 @@ class Stage:
         """Make the off-screen buffer this large (pixels): a larger one costs time to clear."""
         if (self._renderer.offHeight, self._renderer.offWidth) != (height, width):
             mujoco.mjr_resizeOffscreen(width, height, self._renderer)
+        # The process's other stage may have been photographed since, into a buffer of its own.
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._renderer)
 
     def pose(self, qpos: Float[np.ndarray, " q"], time: float) -> None:
         """Set the recorded state of this time, ready to be rendered."""

@@ -39,7 +39,7 @@ def rebounds(cast: Casting) -> Script:
     speed = cast.rng.uniform(1.3, 1.8)
     ball = replace(
         ball.at(-0.7 * side, 0.0, ball.half_height),
-        velocity=(side * speed, 0, 0),
+        velocity=(side * speed, 0.0, 0.0),
         friction=0.05,
         rolling=0.015,
         bounce=0.8,
