@@ -14,6 +14,7 @@ LONGEST = 600  # lines
 CONTRACTS = {  # folder of plug-ins -> names that each of its files defines (design: Contracts)
     "vae": {"Config", "Model"},
     "dit": {"Config", "Model"},
+    "embed": {"Config", "Model"},
     "worlds": {"Config", "clips"},
     "data/sources": {"clips"},
     "generate/ops": {"Params", "plan"},

@@ -67,6 +67,30 @@ class TestAutoencoders:
             vae.encode(torch.zeros(1, 3, 3, SIDE, SIDE))
 
 
+@pytest.mark.parametrize("name", config.available("embed"))
+class TestVideoEncoders:
+    @pytest.fixture
+    def encoder(self, name: str) -> Any:
+        module = config.resolve("embed", name)
+        return module.Model(module.Config()).eval().requires_grad_(False)
+
+    @pytest.mark.parametrize("shape", [(1, 64, 64), (5, 32, 48), (2, 17, 90), (9, 80, 80)])
+    def test_clips_of_any_size_have_one_vector_each_and_tokens(self, name: str, encoder: Any, shape: tuple[int, ...]):
+        clips = torch.rand(2, 3, *shape) * 2 - 1
+        features, tokens = encoder.encode(clips), encoder.tokens(clips)
+        assert features.shape == (2, encoder.config.features) and features.isfinite().all()
+        assert tokens.shape == (2, int(np.prod(encoder.grid(*shape))), encoder.token_width)
+        torch.testing.assert_close(encoder.pool(tokens), features)
+        torch.testing.assert_close(encoder.encode(clips[1:]), features[1:], atol=1e-4, rtol=1e-4)
+
+    def test_it_fits_and_whitens(self, name: str, encoder: Any):
+        clips = torch.rand(8, 3, 4, SIDE, SIDE) * 2 - 1
+        encoder.fit(clips)
+        before = encoder.encode(clips)
+        turn, mean = encoder.whiten(before)
+        torch.testing.assert_close(encoder.encode(clips) @ turn + mean, before, atol=1e-2, rtol=1e-2)
+
+
 @pytest.mark.parametrize("name", config.available("text"))
 class TestTextEncoders:
     @pytest.fixture

@@ -48,6 +48,9 @@ def networks(options) -> nn.Module:
         return nn.ModuleDict({
             "text": text.Encoder(words, train_tokenizer(builders.CAPTIONS, 300)), "dit": dit.Model(shape),
         })  # fmt: skip
+    if hasattr(options, "encoder"):
+        embed = config.resolve("embed", options.encoder)
+        return embed.Model(config.build(embed.Config, options.model, "model."))
     vae = config.resolve("vae", options.vae)
     return vae.Model(config.build(vae.Config, options.model, "model."))
 

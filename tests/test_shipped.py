@@ -1,4 +1,4 @@
-"""The shipped model through the command line: what the sentence names is seen in the pixels of the file."""
+"""The shipped models: what a sentence names is seen in the pixels of the file; what a clip shows is in its features."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,11 +8,14 @@ import pytest
 
 from worldpatch import config, generate
 from worldpatch.cli import main
+from worldpatch.embed import _shipped
 from worldpatch.evals import card, evaluate
 from worldpatch.evals.detect import detect
 from worldpatch.evals.suites._task import Choice
 from worldpatch.generate.models import fingerprint
+from worldpatch.train.stages import embed as stage
 from worldpatch.video.read import read
+from worldpatch.worlds import tabletop
 
 ROOT = Path(__file__).parents[1]
 SEEDS = 2
@@ -34,6 +37,14 @@ def test_the_colour_that_is_named_is_seen(prompt: str, colour: str, channel: int
         pixels = frames.reshape(-1, 3).astype(float)
         vivid = pixels[np.argsort(np.ptp(pixels, axis=1))[-len(pixels) // 50 :]].mean(0)
         assert vivid.argmax() == channel and np.ptp(vivid) > 80, f"seed {seed}: {vivid.round()}"
+
+
+def test_the_video_encoder_is_small_and_reads_colours_and_patterns():
+    folder = _shipped.find()
+    assert sum(path.stat().st_size for path in folder.glob("*.safetensors")) < 4e6
+    clips = [tabletop.clip(tabletop.Config(level=1), 77, i) for i in range(16)]
+    right = stage.accuracy(stage.load(folder), clips)
+    assert right["colours"] >= 0.6 and right["pattern"] >= 0.8, right
 
 
 def test_two_seeds_are_two_videos(tmp_path: Path):
