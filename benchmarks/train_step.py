@@ -85,7 +85,8 @@ class Network(nn.Module):
 
     def flops(self, batch: Batch) -> float:
         _, lengths = self.text.encode(batch.captions)
-        return 3.0 * self.dit.flops(batch.clean.segments, lengths)
+        times = len(torch.unique(batch.clean.time))
+        return float(self.dit.flops(batch.clean.segments, lengths, times=times, training=True))
 
 
 def attending(kernel: Callable) -> Callable[[], AbstractContextManager]:

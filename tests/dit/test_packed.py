@@ -98,21 +98,44 @@ def test_says_what_it_can(name: str):
     assert {"per-token time", "context", "camera"} >= config.resolve("dit", name).CAPABILITIES - {"until"}
 
 
-@pytest.mark.parametrize("cached", [False, True])
-def test_flops_are_those_that_torch_counts(name: str, cached: bool):
+BATCHES = {  # plans, lengths of their texts, and whether all attention problems of a group are of one size
+    "a long clip": ([builders.plan((4, 16, 16), seed=1, camera=builders.camera())], (20,), True),
+    "clips at times of their own": ([builders.plan((4, 8, 8), 0.1 * i, seed=i) for i in range(1, 6)], (11,) * 5, True),
+    "known frames and keyframes": (builders.mixed_plans()[3:4], (16,), True),
+    "two sizes": ([builders.plan((4, 16, 16), seed=1), builders.plan((2, 8, 12), seed=2)], (20, 9), True),
+    "all kinds": (builders.mixed_plans(), (5, 2, 7, 0, 3), False),
+}
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize("shape", [{"depth": 2}, {"depth": 3, "width": 64, "head_width": 32}], ids=["deep", "narrow"])
+def test_flops_are_those_that_torch_counts(name: str, batch: str, shape: dict[str, int]):
+    """Forward and backward, to the last operation; where groups are filled to one size, torch counts the filling."""
+    plans, lengths, exact = BATCHES[batch]
+    model, packed = builders.backbone(name, **shape), pack(plans, builders.PATCH, builders.SPEC)
+    cond = builders.cond_of(packed, [torch.randn(n, builders.TEXT_WIDTH, requires_grad=True) for n in lengths])
+    times = len(torch.unique(packed.time))
+    # Torch counts the products inside plain attention; it knows no count for the CPU's fused one.
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        velocity = builders.velocity_of(model, packed, cond)
+        forward = counter.get_total_flops()
+        velocity.square().sum().backward()
+    counted = forward, counter.get_total_flops()
+    stated = tuple(model.flops(packed.segments, lengths, times=times, training=both) for both in (False, True))
+    assert stated == (counted if exact else pytest.approx(counted, rel=0.03)) and stated <= counted
+
+
+def test_flops_of_a_cached_step_are_those_that_torch_counts(name: str):
     model = builders.backbone(name, depth=4)
     plans = [builders.plan((4, 16, 16), seed=1, camera=builders.camera()), builders.plan((2, 8, 12), seed=2)]
-    text = [torch.randn(20, builders.TEXT_WIDTH), torch.randn(9, builders.TEXT_WIDTH)]
     packed = pack(plans, builders.PATCH, builders.SPEC)
-    cond = builders.cond_of(packed, text)
-    context = model.context(packed.tokens, packed.position, packed.segments, cond) if cached else None
+    cond = builders.cond_of(packed, [torch.randn(n, builders.TEXT_WIDTH) for n in (20, 9)])
+    context = model.context(packed.tokens, packed.position, packed.segments, cond)
     empty = dataclasses.replace(cond, text=cond.text[:0], text_lengths=(0, 0))
     times, index = torch.unique(packed.time, return_inverse=True)
-    # Torch counts the products inside plain attention; it knows no count for the CPU's fused one.
     with FlopCounterMode(display=False) as counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
-        model(packed.tokens, packed.position, times, index, packed.segments, empty if cached else cond, context=context)
-    stated = model.flops(packed.segments, cond.text_lengths, cached=cached)
-    assert stated == pytest.approx(counter.get_total_flops(), rel=0.02)
+        model(packed.tokens, packed.position, times, index, packed.segments, empty, context=context)
+    assert model.flops(packed.segments, cond.text_lengths, cached=True) == counter.get_total_flops()
 
 
 def test_until_equal_to_the_time_is_the_plain_velocity(name: str):
@@ -218,8 +241,15 @@ def test_an_unknown_attention_backend_lists_the_known(name: str):
 
 
 def test_a_width_that_the_heads_do_not_divide_is_refused(name: str):
-    with pytest.raises(ValueError, match="depth=3"):
+    with pytest.raises(ValueError, match="depth=3 and width 224, no multiple of 64"):
         builders.backbone(name, depth=3)
+    with pytest.raises(ValueError, match="width 96, no multiple of 64"):
+        builders.backbone(name, width=96)
+
+
+def test_the_width_follows_the_depth_unless_given(name: str):
+    made = config.resolve("dit", name).Config
+    assert made(depth=4).width == 256 and made(depth=6).width == 320 and made(depth=6, width=64).width == 64
 
 
 @pytest.mark.compile

@@ -34,9 +34,13 @@ CAPABILITIES = frozenset({"per-token time", "context", "camera", "until"})
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """`depth` is the one dial: width = 32 * (depth + 4), heads of 64. Depth 4 is 3M parameters, 6 is 8M, 12 is 39M."""
+    """`depth` is the one dial: width = 32 * (depth + 4), heads of 64. Depth 4 is 3M parameters, 6 is 8M, 12 is 39M.
+
+    A study of sizes gives the width beside it.
+    """
 
     depth: int = 6
+    width: int = 0  # 0: what the depth says
     channels: int = 16  # of the latents
     patch: tuple[int, int, int] = (1, 2, 2)
     text_width: int = 192
@@ -45,9 +49,8 @@ class Config:
     backend: str = "auto"
     recompute: bool = False  # run each block again in the backward pass instead of keeping its activations
 
-    @property
-    def width(self) -> int:
-        return 32 * (self.depth + 4)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "width", self.width or 32 * (self.depth + 4))
 
     @property
     def token_width(self) -> int:
@@ -114,7 +117,9 @@ class Model(nn.Module):
     def __init__(self, config: Config):
         super().__init__()
         if config.width % config.head_width:
-            raise ValueError(f"depth={config.depth} gives width {config.width}, no multiple of {config.head_width}")
+            raise ValueError(
+                f"depth={config.depth} and width {config.width}, no multiple of {config.head_width}: choose another one"
+            )
         self.config = config
         width, heads = config.width, config.width // config.head_width
         self.embed = nn.Linear(config.token_width, width)
@@ -246,18 +251,32 @@ class Model(nn.Module):
         parts = [part for i, t in enumerate(text) for part in (registers, shape[i : i + 1], t.to(shape.dtype))]
         return norm(torch.cat(parts)), tuple(len(registers) + 1 + n for n in cond.text_lengths)
 
-    def flops(self, segments: Segments, text_lengths: Sequence[int], cached: bool = False) -> int:
-        """Operations of one forward pass, two per multiply-add, in products and attention. Training costs thrice."""
-        d, c = self.config.width, self.config.token_width
+    def flops(
+        self, segments: Segments, text_lengths: Sequence[int], *, cached: bool = False, times: int = 1,
+        training: bool = False,
+    ) -> int:  # fmt: skip
+        """Operations of a forward pass, two per multiply-add, in products and attention; `times` counts distinct ones.
+
+        With `training`, of forward and backward: each product has two more in the backward pass, for the gradients of
+        its weights and of its input, but where the input is given (tokens, positions, times) only the first.
+        """
+        d, c, head = self.config.width, self.config.token_width, self.config.head_width
         hidden = cast(Block, self.blocks[0]).feed.out.in_features
         span = _Spans(segments, torch.device("cpu"))
         prefix = [self.config.registers + 1 + m for m in text_lengths]
         noisy, known = span.noisy, (0,) * len(prefix) if cached else span.known
         tokens, fixed = sum(noisy) + sum(known), 0 if cached else sum(prefix)
-        ends = sum(noisy) * (2 * c + self.config.head_width) * d
-        linear = len(self.blocks) * (tokens * (4 * d * d + 3 * d * hidden) + fixed * 2 * d * d) + ends
+        times, samples = times + (not cached), 0 if cached else len(prefix)
+        text = 0 if cached else sum(text_lengths) * self.config.text_width
+
+        angles = 2 * tokens * 3 * head // 2  # of the absolute and of the rotary position, from constants alone
+        bands = 2 * len(self.time.frequency)
+        given = tokens * (c + head + 7) * d + samples * (4 + len(KINDS)) * d + 2 * times * bands * d
+        blocks = tokens * (4 * d * d + 3 * d * hidden) + fixed * 2 * d * d
         pairs = sum(n * (p + m + n) + k * (p + k) for n, m, k, p in zip(noisy, span.known, known, prefix, strict=True))
-        return 2 * linear + len(self.blocks) * 4 * d * pairs
+        inner = len(self.blocks) * (blocks + 2 * d * pairs) + text * d + times * (2 + 6 + 2) * d * d
+        inner += sum(noisy) * d * c
+        return 2 * (angles + (2 if training else 1) * given + (3 if training else 1) * inner)
 
 
 def _shape_features(s) -> list[float]:

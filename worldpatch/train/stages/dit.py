@@ -142,7 +142,8 @@ class Task:
 
     def size(self, batch: tuple[Packed, Tensor, list[str]]) -> tuple[int, int, int]:
         packed, _, captions = batch
-        flops = 3 * self.model.dit.flops(packed.segments, self.model.text.lengths(captions))
+        lengths, times = self.model.text.lengths(captions), len(torch.unique(packed.time))
+        flops = self.model.dit.flops(packed.segments, lengths, times=times, training=True)
         return len(captions), len(packed.tokens), flops
 
     # ---------------------------------------------------------------------------------------------------- validation
