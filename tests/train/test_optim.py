@@ -99,10 +99,24 @@ def test_optimisers_round_trip(name: str, tmp_path):
         assert torch.equal(a, b)
 
 
-def test_every_parameter_is_optimised_once():
+def test_wide_matrices_have_rates_of_their_own():
+    """rate * base_width / fan-in for matrices that read more than that, the whole rate for all else."""
+    model = nn.ModuleDict({"wide": nn.Linear(32, 4), "narrow": nn.Linear(4, 32), "table": nn.Embedding(8, 32)})
+    (optimiser,) = make_optimisers(model, Optim(rate=0.4, base_width=8))
+    rates = {id(p): g["lr"] for g in optimiser.param_groups for p in g["params"]}
+    found = {name: rates[id(p)] for name, p in model.named_parameters()}
+    assert found.pop("wide.weight") == pytest.approx(0.1) and set(found.values()) == {0.4}
+    assert all(g["peak"] == g["lr"] for g in optimiser.param_groups)
+    (plain,) = make_optimisers(model, Optim(rate=0.4))
+    assert [(g["lr"], g["weight_decay"]) for g in plain.param_groups] == [(0.4, 0.01), (0.4, 0.0)]
+
+
+@pytest.mark.parametrize("base_width", [0, 8])
+def test_every_parameter_is_optimised_once(base_width: int):
     for name in ("adamw", "muon"):
         model = small(0)
-        groups = [g for o in make_optimisers(model, Optim(name=name)) for g in o.param_groups]
+        optim = Optim(name=name, base_width=base_width)
+        groups = [g for o in make_optimisers(model, optim) for g in o.param_groups]
         held = [id(p) for g in groups for p in g["params"]]
         assert sorted(held) == sorted(id(p) for p in model.parameters())
         assert all(g["weight_decay"] == 0 for g in groups for p in g["params"] if p.ndim < 2)

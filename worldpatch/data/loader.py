@@ -39,7 +39,7 @@ class LatentSet:
 
     def __init__(self, folders: Sequence[Path], seed: int = 0):
         self.seed = seed
-        self.items = [_item(key, parts) for folder in folders for key, parts in shards.read(folder)]
+        self.items = [item for folder in folders for item in _items(folder, _stamp(folder))]
 
     def __len__(self) -> int:
         return len(self.items)
@@ -85,6 +85,17 @@ class LatentSet:
     def _tokens(self, index: int, patch: tuple[int, int, int]) -> int:
         _, *grid = self.items[index].latent.shape
         return int(np.prod([side // p for side, p in zip(grid, patch, strict=True)]))
+
+
+@lru_cache(maxsize=4)
+def _items(folder: Path, stamp: tuple[tuple[str, int], ...]) -> list[Item]:
+    """A folder's clips, kept for the next set that is made of them: a sweep trains many networks in one process."""
+    return [_item(key, parts) for key, parts in shards.read(folder)]
+
+
+def _stamp(folder: Path) -> tuple[tuple[str, int], ...]:
+    """Names and times of a folder's shards: another stamp, other clips."""
+    return tuple((path.name, path.stat().st_mtime_ns) for path in sorted(folder.glob("shard-*.tar")))
 
 
 def _item(key: str, parts: dict[str, bytes]) -> Item:

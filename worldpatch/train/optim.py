@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +15,15 @@ class Optim:
     Warm-up, then constant, then linear decay over the last `decay` of all steps (WSD, Hu et al. 2024): the constant
     part does not depend on the total, so a run can be lengthened. `name` "adamw", or "muon" for the matrices inside
     blocks (Jordan et al. 2024) with AdamW for the rest.
+
+    With a `base_width`, matrices of linear layers that read more numbers than that learn at rate * base_width / fan-in,
+    so that the best rate is the same at every width (muP, Yang et al. 2022, table 3; for diffusion transformers Zheng
+    et al. 2025, arXiv 2505.15270). Its other half, initial weights by fan-in, is what the networks have anyway.
     """
 
     name: str = "adamw"
     rate: float = 1e-3
+    base_width: int = 0  # 0: one rate for all
     warmup: int = 200
     decay: float = 0.2
     weight_decay: float = 0.01
@@ -33,11 +39,7 @@ def make_optimisers(model: nn.Module, optim: Optim) -> list[torch.optim.Optimize
         raise ValueError(f"optimiser {optim.name!r} is unknown; known: adamw, muon")
     muon = [p for n, p in named if optim.name == "muon" and _is_matrix(n, p)]
     chosen = {id(p) for p in muon}
-    rest = [p for _, p in named if id(p) not in chosen]
-    groups = [
-        {"params": [p for p in rest if p.ndim >= 2], "weight_decay": optim.weight_decay},
-        {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
-    ]
+    groups = _groups(model, [p for _, p in named if id(p) not in chosen], optim)
     made: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=optim.rate, betas=optim.betas)]
     if muon:
         made.append(
@@ -47,6 +49,19 @@ def make_optimisers(model: nn.Module, optim: Optim) -> list[torch.optim.Optimize
         for group in optimiser.param_groups:
             group["peak"] = group["lr"]
     return made
+
+
+def _groups(model: nn.Module, parameters: list[nn.Parameter], optim: Optim) -> list[dict[str, Any]]:
+    """AdamW's groups: vectors without weight decay, and matrices, those of a rate of their own apart."""
+    linear = {id(m.weight) for m in model.modules() if isinstance(m, nn.Linear)} if optim.base_width else set()
+    groups: dict[tuple[bool, float], list[nn.Parameter]] = {(True, 1.0): [], (False, 1.0): []}
+    for p in parameters:
+        share = min(1.0, optim.base_width / p.shape[1]) if id(p) in linear else 1.0
+        groups.setdefault((p.ndim >= 2, share), []).append(p)
+    return [
+        {"params": of, "lr": share * optim.rate, "weight_decay": optim.weight_decay if matrix else 0.0}
+        for (matrix, share), of in groups.items()
+    ]
 
 
 def _is_matrix(name: str, parameter: nn.Parameter) -> bool:
