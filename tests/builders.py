@@ -18,6 +18,9 @@ from worldpatch.data import shards
 from worldpatch.dit import packed
 from worldpatch.flow.pack import pack
 from worldpatch.text import bytepair
+from worldpatch.train.loop import Run
+from worldpatch.train.scaling.grid import Setting
+from worldpatch.train.scaling.points import Point
 from worldpatch.types import Camera, Clip, Cond, Kind, LatentSpec, Packed, Plan, Reference
 from worldpatch.video import write
 
@@ -360,3 +363,58 @@ def frozen(probe: Any, black: bool = False) -> Any:
     frames, last = probe.clip.frames.copy(), max(probe.given, 1)
     frames[last:] = 0 if black else frames[last - 1]
     return observe(frames, probe.clip)
+
+
+# -------------------------------------------------------------------------------------------------------- scaling laws
+
+
+def points(
+    law: Any, budgets: Sequence[float], sizes: Sequence[float], noise: float = 0.0, seed: int = 0
+) -> list[Point]:
+    """Points that follow a parametric law, their losses off by `noise` of themselves; 32 wide for each block."""
+    random = np.random.default_rng(seed)
+    made = []
+    for budget in budgets:
+        for n in sizes:
+            tokens, depth = budget / law.per_pair / n, max(1, round((n / 12288) ** (1 / 3)))
+            made.append(
+                Point(
+                    name=f"n{n:.0f}", depth=depth, width=32 * depth, seed=0, rate=1e-3, base_width=64, budget=budget,
+                    flops=budget, parameters=round(n), tokens=tokens, batch=896.0, steps=round(tokens / 896),
+                    loss=law.loss(n, tokens) * float(np.exp(noise * random.standard_normal())),
+                    bins=tuple(np.linspace(0.5, 1.5, 10)), seconds=1.0, precision="fp32",
+                )
+            )  # fmt: skip
+    return made
+
+
+def rate_points(exponent: float, base_width: int = 0, step: float = 2.0) -> list[Point]:
+    """Points whose best rate is 8e-3 at width 64 and moves by width to the `exponent`."""
+    made = []
+    for width in (64, 128, 256):
+        for k in range(-4, 4):
+            rate = 8e-3 * step**k
+            best = 8e-3 * (width / 64) ** exponent
+            made.append(
+                Point(
+                    name=f"w{width}-r{rate:g}", depth=3, width=width, seed=0, rate=rate, base_width=base_width,
+                    budget=0.0, flops=1e11, parameters=12 * width**2, tokens=1e5, batch=896.0, steps=200,
+                    loss=1.0 + 0.05 * float(np.log2(rate / best)) ** 2,
+                )
+            )  # fmt: skip
+    return made
+
+
+def run() -> Run:
+    """A run that only has to be written down."""
+    return Run(stage="dit", steps=0)
+
+
+def setting(**more: Any) -> Setting:
+    """Clips of 7x4x4 patches, eight in a batch, of the packed backbone in heads of 32."""
+    values = {
+        "backbone": "packed", "model": {"channels": 16, "text_width": 64, "head_width": 32}, "grid": (7, 4, 4),
+        "rate": 8.0, "text": 10, "batch": 896.0, "clips": 8.0, "data": 2700, "learning_rate": 8e-3, "base_width": 64,
+        "sizes": ((2, 64), (4, 128), (8, 256)),
+    }  # fmt: skip
+    return Setting(**{**values, **more})

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from worldpatch import __version__
-from worldpatch.cli import data, doctor, evaluate, generate, train
+from worldpatch.cli import data, doctor, evaluate, generate, scale, train
 from worldpatch.cli._listing import listing
 
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -46,6 +46,7 @@ for command in (generate.generate, train.train, doctor.doctor):
     app.command()(command)
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(data.app, name="data")
+app.add_typer(scale.app, name="scale")
 
 
 def _version(asked: bool) -> bool:

@@ -1,14 +1,13 @@
-"""Recipes: functions in files that return a whole run, found by path or by name."""
+"""Recipes: functions in files that return a whole run or a grid of runs, found by path or by name."""
 
 import ast
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 from worldpatch.config import UserError, homes
 
-if TYPE_CHECKING:
-    from worldpatch.train.loop import Run
+T = TypeVar("T")
 
 
 def functions(file: Path) -> list[str]:
@@ -26,8 +25,11 @@ def known() -> list[str]:
     return [f"{name}:{function}" for name, file in files.items() for function in functions(file)]
 
 
-def load(recipe: str) -> "Run":
-    """The run of `path.py:function` or `name:function`. Raises UserError that lists the known recipes."""
+def load(recipe: str, kind: type[T]) -> T:
+    """What `path.py:function` or `name:function` returns, a Run or a Grid as `kind` says.
+
+    Raises UserError that lists the known recipes.
+    """
     name, _, function = recipe.rpartition(":") if ":" in recipe else (recipe, "", "")
     file = _file(name)
     if function not in functions(file):
@@ -37,12 +39,11 @@ def load(recipe: str) -> "Run":
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    from worldpatch.train.loop import Run
-
-    run = getattr(module, function)()
-    if not isinstance(run, Run):
-        raise UserError(f"{recipe} returned {type(run).__name__}: a recipe returns a worldpatch.train.loop.Run")
-    return run
+    made = getattr(module, function)()
+    if not isinstance(made, kind):
+        article = f"a {kind.__module__}.{kind.__name__}"
+        raise UserError(f"{recipe} returned {type(made).__name__}: a recipe for this command returns {article}")
+    return made
 
 
 def _file(name: str) -> Path:

@@ -33,11 +33,11 @@ def train(
 
 
 def _train(recipe: str, out: Path, assignments: list[str], device_: str, threads_: int | None, quiet: bool) -> None:
-    run = _recipes.load(recipe)
     from worldpatch import config
     from worldpatch.config import UserError
     from worldpatch.train import loop
 
+    run = _recipes.load(recipe, loop.Run)
     run = config.build(loop.Run, assign(asdict(run), assignments))
     if not isinstance(run.steps, int) or run.steps < 0:
         raise UserError(f"steps {run.steps!r} must be a whole number, at least 0")

@@ -1,0 +1,83 @@
+"""What a sweep measures: one line of JSON per trained network, and nothing else is kept of it but its export."""
+
+import json
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from worldpatch import config
+from worldpatch.config import UserError
+
+Probe = Callable[[Path], dict[str, float]]
+"""Judges an exported model; keys such as "physics/in" and "physics/out" become curves of their own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One trained network; `rate` and `base_width` are its optimiser's.
+
+    `budget` is the training compute it was meant to get, 0 where it only compares learning rates; `flops` what it got,
+    counted product by product, the text encoder aside. `parameters` are those of the blocks (N), `tokens` the patches
+    trained on (D), `batch` those of one step. `bins` are losses per tenth of noise time; `scores` what the stage's
+    sheet and the probe said of the export.
+    """
+
+    name: str
+    depth: int
+    width: int
+    seed: int
+    rate: float
+    base_width: int
+    budget: float
+    flops: float
+    parameters: int
+    tokens: float
+    batch: float
+    steps: int
+    loss: float
+    bins: tuple[float, ...] = ()
+    scores: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    precision: str = ""
+    export: str = ""  # relative to the sweep's folder
+
+
+def path(folder: Path) -> Path:
+    return folder / "points.jsonl"
+
+
+def append(folder: Path, point: Point) -> None:
+    """One line in one write, so that several processes may append at once."""
+    values = config.dump(point) | {"loss": point.loss if math.isfinite(point.loss) else None}  # JSON has no nan
+    line = json.dumps(values) + "\n"
+    handle = os.open(path(folder), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(handle, line.encode())
+    finally:
+        os.close(handle)
+
+
+def read(folder: Path) -> list[Point]:
+    """All points of a sweep, in the order they were finished. Raises UserError that names a damaged line."""
+    if not path(folder).exists():
+        return []
+    found = []
+    for number, line in enumerate(path(folder).read_text().splitlines(), 1):
+        try:
+            values = json.loads(line)
+            found.append(config.build(Point, values | {"loss": math.nan if values["loss"] is None else values["loss"]}))
+        except (ValueError, TypeError, KeyError) as error:
+            raise UserError(f"{path(folder)}, line {number} is damaged ({error}): delete that line") from error
+    return found
+
+
+def law(points: Sequence[Point]) -> list[Point]:
+    """The points that tell of compute, without those whose loss is no number (a rate too high)."""
+    return [p for p in points if p.budget and math.isfinite(p.loss)]
+
+
+def rates(points: Sequence[Point]) -> list[Point]:
+    """The points that compare learning rates over widths."""
+    return [p for p in points if not p.budget]
