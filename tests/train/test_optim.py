@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from tests import builders
+from worldpatch.config import UserError
 from worldpatch.train import checkpoint
 from worldpatch.train.optim import Average, Clipper, Optim, make_optimisers, schedule
 
@@ -100,21 +102,35 @@ def test_optimisers_round_trip(name: str, tmp_path):
 
 
 def test_wide_matrices_have_rates_of_their_own():
-    """rate * base_width / fan-in for matrices that read more than that, the whole rate for all else."""
-    model = nn.ModuleDict({"wide": nn.Linear(32, 4), "narrow": nn.Linear(4, 32), "table": nn.Embedding(8, 32)})
-    (optimiser,) = make_optimisers(model, Optim(rate=0.4, base_width=8))
+    """What reads four times as many numbers as at the base width learns a fourth as fast, all else at the full rate."""
+    model = nn.ModuleDict({"dit": builders.backbone(width=256), "text": nn.Linear(256, 24)})
+    (optimiser,) = make_optimisers(model, Optim(rate=0.4, base_width=64))
     rates = {id(p): g["lr"] for g in optimiser.param_groups for p in g["params"]}
     found = {name: rates[id(p)] for name, p in model.named_parameters()}
-    assert found.pop("wide.weight") == pytest.approx(0.1) and set(found.values()) == {0.4}
+    slow = {name for name, rate in found.items() if rate != 0.4}
+    blocks = {
+        f"dit.blocks.{i}.{m}.weight" for i in (0, 1) for m in ("qkv", "answer", "project", "feed.into", "feed.out")
+    }
+    ends = {f"dit.{m}.weight" for m in ("modulate", "modulate_out", "out", "time.mlp.2", "until.mlp.2")}
+    assert slow == blocks | ends
+    feeds = {f"dit.blocks.{i}.feed.out.weight" for i in (0, 1)}  # 704 against 192: the hidden width is rounded
+    assert {found[name] for name in slow - feeds} == {0.1} and {found[name] for name in feeds} == {0.4 / (704 / 192)}
     assert all(g["peak"] == g["lr"] for g in optimiser.param_groups)
-    (plain,) = make_optimisers(model, Optim(rate=0.4))
-    assert [(g["lr"], g["weight_decay"]) for g in plain.param_groups] == [(0.4, 0.01), (0.4, 0.0)]
 
 
-@pytest.mark.parametrize("base_width", [0, 8])
-def test_every_parameter_is_optimised_once(base_width: int):
-    for name in ("adamw", "muon"):
-        model = small(0)
+def test_the_base_width_itself_changes_nothing():
+    model = nn.ModuleDict({"dit": builders.backbone(width=64)})
+    plain, scaled = (make_optimisers(model, Optim(base_width=base))[0].param_groups for base in (0, 64))
+    assert [(g["lr"], g["weight_decay"], len(g["params"])) for g in plain] == [
+        (g["lr"], g["weight_decay"], len(g["params"])) for g in scaled
+    ]
+    with pytest.raises(UserError, match="base_width 64 is for a model with a backbone"):
+        make_optimisers(nn.Linear(2, 2), Optim(base_width=64))
+
+
+def test_every_parameter_is_optimised_once():
+    for name, base_width in (("adamw", 0), ("muon", 0), ("adamw", 64)):
+        model = nn.ModuleDict({"dit": builders.backbone()}) if base_width else small(0)
         optim = Optim(name=name, base_width=base_width)
         groups = [g for o in make_optimisers(model, optim) for g in o.param_groups]
         held = [id(p) for g in groups for p in g["params"]]

@@ -67,7 +67,7 @@ def fit(
 ) -> None:
     """Fit the law of a sweep, draw it, and predict the largest budget from the others.
 
-    Writes law.json, report.md and pictures. Needs the points of a finished sweep alone, no data and no GPU.
+    Writes law.json, report.md and pictures. Needs points.jsonl and grid.json of a sweep alone, no data and no GPU.
     """
     from worldpatch.train.scaling import grid, law, plots, points, report
 
@@ -78,8 +78,11 @@ def fit(
     home.mkdir(parents=True, exist_ok=True)
     law.write(made, home / "law.json")
     pictures = plots.draw(made, found, home)
-    if (folder / "sheet.png").exists():
-        pictures.append(_copied(folder / "sheet.png", home))
+    for name in ("sheet.png", "points.jsonl", "grid.json"):
+        if (folder / name).exists():
+            _copy(folder / name, home / name)
+    if (home / "sheet.png").exists():
+        pictures.append(home / "sheet.png")
     (home / "report.md").write_text(report.markdown(made, found, pictures))
     if not quiet:
         exponent = made.isoflop.parameters.exponent
@@ -139,10 +142,8 @@ def _rows(made: Any, gpu: str, gpus: int, plans: Any) -> dict[str, str]:
     }
 
 
-def _copied(picture: Path, folder: Path) -> Path:
+def _copy(source: Path, target: Path) -> None:
     import shutil
 
-    target = folder / picture.name
-    if picture.resolve() != target.resolve():
-        shutil.copy(picture, target)
-    return target
+    if source.resolve() != target.resolve():
+        shutil.copy(source, target)

@@ -1,11 +1,13 @@
 """Optimisers, the learning-rate schedule, adaptive clipping and the moving average of the weights."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from worldpatch.config import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,9 +18,10 @@ class Optim:
     part does not depend on the total, so a run can be lengthened. `name` "adamw", or "muon" for the matrices inside
     blocks (Jordan et al. 2024) with AdamW for the rest.
 
-    With a `base_width`, matrices of linear layers that read more numbers than that learn at rate * base_width / fan-in,
-    so that the best rate is the same at every width (muP, Yang et al. 2022, table 3; for diffusion transformers Zheng
-    et al. 2025, arXiv 2505.15270). Its other half, initial weights by fan-in, is what the networks have anyway.
+    With a `base_width`, matrices of the backbone that read k times as many numbers as they would at that width learn at
+    rate / k, so that the rate tuned there is the best one at every width (muP, Yang et al. 2022, table 3; for diffusion
+    transformers Zheng et al. 2025, arXiv 2505.15270). Its other half, initial weights by fan-in, is what the networks
+    have anyway.
     """
 
     name: str = "adamw"
@@ -53,15 +56,25 @@ def make_optimisers(model: nn.Module, optim: Optim) -> list[torch.optim.Optimize
 
 def _groups(model: nn.Module, parameters: list[nn.Parameter], optim: Optim) -> list[dict[str, Any]]:
     """AdamW's groups: vectors without weight decay, and matrices, those of a rate of their own apart."""
-    linear = {id(m.weight) for m in model.modules() if isinstance(m, nn.Linear)} if optim.base_width else set()
+    growth = _growth(model, optim.base_width) if optim.base_width else {}
     groups: dict[tuple[bool, float], list[nn.Parameter]] = {(True, 1.0): [], (False, 1.0): []}
     for p in parameters:
-        share = min(1.0, optim.base_width / p.shape[1]) if id(p) in linear else 1.0
-        groups.setdefault((p.ndim >= 2, share), []).append(p)
+        groups.setdefault((p.ndim >= 2, growth.get(id(p), 1.0)), []).append(p)
     return [
-        {"params": of, "lr": share * optim.rate, "weight_decay": optim.weight_decay if matrix else 0.0}
-        for (matrix, share), of in groups.items()
+        {"params": of, "lr": optim.rate / k, "weight_decay": optim.weight_decay if matrix else 0.0}
+        for (matrix, k), of in groups.items()
     ]
+
+
+def _growth(model: nn.Module, base_width: int) -> dict[int, float]:
+    """How many times more numbers each linear layer of the backbone reads than in one that is `base_width` wide."""
+    dit: Any = getattr(model, "dit", None)
+    if dit is None:
+        raise UserError(f"optim.base_width {base_width} is for a model with a backbone: leave it out here")
+    with torch.device("meta"):  # for its shapes alone
+        base = type(dit)(replace(dit.config, width=base_width))
+    pairs = zip(dit.modules(), base.modules(), strict=True)
+    return {id(m.weight): m.in_features / b.in_features for m, b in pairs if isinstance(m, nn.Linear)}
 
 
 def _is_matrix(name: str, parameter: nn.Parameter) -> bool:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from torch import nn
 
 from tests import builders
 from worldpatch.train.optim import Optim, make_optimisers
@@ -28,9 +29,13 @@ def _changed(width: int, base_width: int) -> dict[str, float]:
     packed, cond = builders.mixed()
     target = torch.randn(packed.tokens.shape)
     seen: dict[str, torch.Tensor] = {}
-    for i, block in enumerate(model.get_submodule("blocks").children()):
-        block.register_forward_hook(lambda _, inputs, out, i=i: seen.__setitem__(f"block {i}", out[0].detach()))
-    optimisers = make_optimisers(model, Optim(rate=RATE, base_width=base_width))
+
+    def listen(name: str):
+        return lambda _, inputs, out: seen.update({name: out[0].detach()})
+
+    for name, block in model.get_submodule("blocks").named_children():
+        block.register_forward_hook(listen(f"block {name}"))
+    optimisers = make_optimisers(nn.ModuleDict({"dit": model}), Optim(rate=RATE, base_width=base_width))
     builders.velocity_of(model, packed, cond)
     before = dict(seen)
     for _ in range(STEPS):

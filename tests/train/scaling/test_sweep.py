@@ -12,7 +12,7 @@ from worldpatch.config import UserError
 from worldpatch.train.loop import Run, train
 from worldpatch.train.optim import Optim
 from worldpatch.train.scaling import points
-from worldpatch.train.scaling.grid import End, Grid, recall, survey
+from worldpatch.train.scaling.grid import End, Grid, recall, settle, survey
 from worldpatch.train.scaling.sweep import sweep
 
 NEVER = 1e9
@@ -107,8 +107,14 @@ def test_a_sweep_can_grow(grid, whole, tmp_path: Path):
     assert told[0][0] > 0 and told[-1][0] == pytest.approx(told[-1][1]) and told == sorted(told)
 
 
+def test_all_runs_have_the_precision_of_the_first(grid, whole):
+    auto = dataclasses.replace(grid, base=dataclasses.replace(grid.base, precision="auto"))
+    assert settle(auto, whole[1], "cuda").base.precision == "fp32", "as the folder says"
+    assert settle(auto, whole[1] / "elsewhere", "cuda").base.precision == "bf16"
+
+
 def test_another_base_is_refused(grid, whole):
-    for other in ({"seed": 1}, {"optim": Optim(rate=1.0, decay=0.25)}):
+    for other in ({"seed": 1}, {"optim": Optim(rate=1.0, decay=0.25)}, {"precision": "bf16"}):
         with pytest.raises(UserError, match="holds a sweep of another base run"):
             sweep(dataclasses.replace(grid, base=dataclasses.replace(grid.base, **other)), whole[1])
 

@@ -16,7 +16,7 @@ import torch
 
 from worldpatch import config
 from worldpatch.config import UserError
-from worldpatch.train.loop import Run
+from worldpatch.train.loop import Run, resolve_precision
 
 SAMPLED = 8  # batches whose mean says what a step costs
 FREE = ("steps", "save_minutes", "sheet_minutes", "validate_every")  # what may differ when a sweep is taken up again
@@ -173,15 +173,25 @@ def _setting(grid: Grid, task: Any, batches: Sequence[Any]) -> Setting:
     )  # fmt: skip
 
 
-def remember(grid: Grid, setting: Setting, folder: Path) -> None:
-    """Write down what is swept. Raises UserError where the folder holds the runs of another base."""
-    path = folder / "grid.json"
-    values = json.loads(json.dumps({"grid": config.dump(grid), "setting": config.dump(setting)}))
-    if path.exists():
-        former = json.loads(path.read_text())["grid"]["base"]
-        if any(former.get(k) != v for k, v in values["grid"]["base"].items() if k not in FREE):
+def settle(grid: Grid, folder: Path, device: str) -> Grid:
+    """The grid with one precision for all its runs: "auto" is measured once, not by each run on a busier machine.
+
+    Raises UserError where the folder holds the runs of another base.
+    """
+    precision = grid.base.precision
+    if (folder / "grid.json").exists():
+        former = recall(folder)[0]["base"]
+        values = json.loads(json.dumps(config.dump(grid)))["base"]
+        precision = former["precision"] if precision == "auto" else precision
+        if any(former.get(k) != v for k, v in {**values, "precision": precision}.items() if k not in FREE):
             raise UserError(f"{folder} holds a sweep of another base run: give another folder, or delete it")
-    path.write_text(json.dumps(values, indent=1) + "\n")
+    return replace(grid, base=replace(grid.base, precision=resolve_precision(precision, device)))
+
+
+def remember(grid: Grid, setting: Setting, folder: Path) -> None:
+    """Write down what is swept."""
+    values = {"grid": config.dump(grid), "setting": config.dump(setting)}
+    (folder / "grid.json").write_text(json.dumps(values, indent=1) + "\n")
 
 
 def recall(folder: Path) -> tuple[dict[str, Any], Setting]:

@@ -22,7 +22,7 @@ from worldpatch.config import UserError
 from worldpatch.train import checkpoint
 from worldpatch.train.loop import Run, train
 from worldpatch.train.scaling import points
-from worldpatch.train.scaling.grid import End, Grid, Trunk, remember, survey
+from worldpatch.train.scaling.grid import End, Grid, Trunk, remember, settle, survey
 from worldpatch.train.scaling.points import Point, Probe
 
 POLL = 1.0  # seconds between looks at the processes
@@ -40,6 +40,7 @@ def sweep(
     Ctrl-C and SIGTERM let every network finish its step and save, then raise KeyboardInterrupt. With several jobs
     `probe` must be a function of a module, for other processes to import.
     """
+    grid = settle(grid, folder, device)
     work, setting = survey(grid)
     (folder / "runs").mkdir(parents=True, exist_ok=True)
     remember(grid, setting, folder)
@@ -105,7 +106,10 @@ def _logged(log: Path) -> tuple[dict[str, Any], dict[str, float]]:
     """The last validation in a run's log, and the scores of its last sheet."""
     validation, scores = {}, {}
     for line in log.read_text().splitlines():
-        record = json.loads(line)
+        try:
+            record = json.loads(line)
+        except ValueError:  # cut short by a kill
+            continue
         if "val/loss" in record:
             validation = record
         scores = {k: v for k, v in record.items() if k.startswith("sheet/")} or scores
