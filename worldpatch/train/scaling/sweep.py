@@ -2,7 +2,7 @@
 
 <folder>/grid.json                   what was asked for
          points.jsonl                a line per measured network (points.py)
-         runs/<name>/trunk/          the run at a constant rate, with its last checkpoints
+         runs/<name>/trunk/          the run at a constant rate; its checkpoints serve larger budgets to come
          runs/<name>/<steps>/export  a copy of it that was cooled down after so many steps
 """
 
@@ -136,7 +136,7 @@ def _pool(
         while any(process.is_alive() for process in processes):
             time.sleep(POLL)
             progress()
-    except KeyboardInterrupt:
+    except BaseException:
         for process in processes:
             process.terminate()
         raise
