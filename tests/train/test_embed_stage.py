@@ -253,3 +253,9 @@ def test_a_damaged_encoder_is_told(tmp_path: Path):
     (tmp_path / "embed.json").write_text(json.dumps({"embed": "conv", "config": {"depht": 1}}))
     with pytest.raises(UserError, match="holds no whole video encoder .unknown key"):
         _shipped.load(tmp_path)
+
+
+def test_where_no_encoder_ships_the_way_to_one_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(config, "homes", lambda kind: [tmp_path])
+    with pytest.raises(UserError, match="no checkpoints/embed .* recipes/embed.py"):
+        _shipped.find()
