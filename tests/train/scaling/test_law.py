@@ -92,6 +92,27 @@ def test_points_survive_their_file(found, tmp_path: Path):
         points.read(tmp_path)
 
 
+def test_a_probe_may_come_after_the_sweep(tmp_path: Path):
+    sweep = [*builders.points(PLANTED, (1e12, 2e12), (1e5,)), *builders.rate_points(0.0)[:1]]
+    sweep = [dataclasses.replace(p, export=f"{p.name}-{p.budget:.0e}", scores={"sheet/colour": 0.5}) for p in sweep]
+    for point in sweep:
+        points.append(tmp_path, point)
+    asked: list[str] = []
+
+    def probe(export: Path) -> dict[str, float]:
+        asked.append(export.name)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return {"physics/in": 0.1}
+
+    with pytest.raises(KeyboardInterrupt):
+        points.judge(tmp_path, probe)
+    found = points.judge(tmp_path, probe)
+    assert asked == [sweep[0].export, sweep[1].export, sweep[1].export], "rates are not judged, nor anyone twice"
+    assert found == points.read(tmp_path) and found[2] == sweep[2]
+    assert found[0].scores == found[1].scores == {"sheet/colour": 0.5, "physics/in": 0.1}
+
+
 # --------------------------------------------------------------------------------------------------------------- plans
 
 

@@ -117,7 +117,7 @@ def score_curves(found: Sequence[Point]) -> dict[str, list[tuple[float, float]]]
     The prompt score stands in, as the share of what prompts ask for that is wrong; it is no physics.
     """
     best = [min((p for p in found if p.budget == b), key=lambda p: p.loss) for b in sorted({p.budget for p in found})]
-    names = sorted({k for p in best for k in p.scores if k.startswith("physics/")})
+    names = sorted({k for p in best for k in p.scores if k.startswith(points.PHYSICS)})
     if names:
         return {n: [(p.flops, p.scores[n]) for p in best if n in p.scores] for n in names}
     judged = [p for p in best if p.scores]

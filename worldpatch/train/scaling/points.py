@@ -4,12 +4,13 @@ import json
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from worldpatch import config
 from worldpatch.config import UserError
 
+PHYSICS = "physics/"
 Probe = Callable[[Path], dict[str, float]]
 """Judges an exported model; keys such as "physics/in" and "physics/out" become curves of their own."""
 
@@ -50,13 +51,31 @@ def path(folder: Path) -> Path:
 
 def append(folder: Path, point: Point) -> None:
     """One line in one write, so that several processes may append at once."""
-    values = config.dump(point) | {"loss": point.loss if math.isfinite(point.loss) else None}  # JSON has no nan
-    line = json.dumps(values) + "\n"
     handle = os.open(path(folder), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        os.write(handle, line.encode())
+        os.write(handle, _line(point).encode())
     finally:
         os.close(handle)
+
+
+def judge(folder: Path, probe: Probe) -> list[Point]:
+    """Let a probe judge the law's networks of a finished sweep that none has judged yet; returns all points.
+
+    For a probe that came after the sweep. The file is replaced after each, so that a stop loses one at most.
+    """
+    found = read(folder)
+    for i, point in enumerate(found):
+        if point.budget and not any(name.startswith(PHYSICS) for name in point.scores):
+            found[i] = replace(point, scores=point.scores | probe(folder / point.export))
+            draft = path(folder).with_suffix(".part")
+            draft.write_text("".join(map(_line, found)))
+            draft.replace(path(folder))
+    return found
+
+
+def _line(point: Point) -> str:
+    values = config.dump(point) | {"loss": point.loss if math.isfinite(point.loss) else None}  # JSON has no nan
+    return json.dumps(values) + "\n"
 
 
 def read(folder: Path) -> list[Point]:
