@@ -10,7 +10,7 @@ from worldpatch.config import UserError
 from worldpatch.evals import detect
 from worldpatch.evals._tracks import Track
 from worldpatch.evals._truth import Expected, Solid
-from worldpatch.evals.metrics.prompt import judge
+from worldpatch.evals.metrics.prompt import judge, wrongs
 from worldpatch.evals.suites import prompts
 from worldpatch.evals.suites._task import Choice
 from worldpatch.worlds._holdout import is_caption_held_out
@@ -50,6 +50,29 @@ RED, BLUE = solid("red", "ball", "left"), solid("blue", "box", "struck")
 )
 def test_verdicts(what, failed):
     assert {name for name, right in judge(what, EXPECTED).items() if not right} == failed
+
+
+@pytest.mark.parametrize(
+    ("wanted", "failed"),
+    [
+        (Expected(solids=(), camera="", motion=None, alone=False), set()),
+        (Expected(solids=(), camera="", motion=None), {"no_extra", "count"}),
+        (Expected(solids=(Solid(colour="", shape="box", events=()),), camera="", motion=None, alone=False), set()),
+        (Expected(solids=(Solid(colour="", shape="ball", events=()), Solid(colour="red", shape="", events=())),
+                  camera="rest", motion=None), {"shape"}),  # red is taken, and the blue one is a box
+        (Expected(solids=(Solid(colour="pink", shape="", events=()),), camera="zoom in", motion=None, alone=False),
+         {"colour", "shape", "camera"}),
+    ],
+)  # fmt: skip
+def test_what_is_left_open_is_right(wanted, failed):
+    assert {name for name, right in judge(seen(RED, BLUE), wanted).items() if not right} == failed
+
+
+def test_every_fault_is_said():
+    said = [w.text for w in wrongs(seen(RED, solid("orange", "box", "fall", "vanishes"), camera="zoom in"), EXPECTED)]
+    assert said == [
+        "no blue box", "an orange box too many", "the orange box vanishes", "camera: zoom in instead of rest",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("level", [1, 2])

@@ -24,7 +24,8 @@ _SAME = {
 
 @dataclass(frozen=True, kw_only=True)
 class Solid:
-    """A solid that a prompt names; `events` are those that would fulfil it, none where it does not say."""
+    """A solid that a prompt names; `events` are those that would fulfil it, none where it does not say. An empty colour
+    or shape is any."""
 
     colour: str
     shape: str
@@ -33,26 +34,31 @@ class Solid:
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
-    """What a prompt promises; `motion` is the amount in the real clip, in grey levels per frame."""
+    """What a prompt promises.
+
+    `camera` is empty where it does not say. `motion` is the amount in the real clip, in grey levels per frame; None
+    where there is no such clip. `alone`: nothing but these solids is to be seen.
+    """
 
     solids: tuple[Solid, ...]
     camera: str
-    motion: float
+    motion: float | None
+    alone: bool = True
 
 
 def expected(clip: Clip) -> Expected:
     """Raises UserError where the clip has no truth to read."""
     if clip.truth is None:
         raise UserError(f"a clip of {clip.source or 'unknown source'} has no truth; take clips of a simulated world")
-    events = _events(len(clip.truth.objects), clip.truth.scene["beats"])
+    events = acted(len(clip.truth.objects), clip.truth.scene["beats"])
     solids = tuple(
         Solid(colour=o["colour"], shape=o["shape"], events=e) for o, e in zip(clip.truth.objects, events, strict=True)
     )
     move = clip.truth.scene["camera"]
-    return Expected(solids=solids, camera=_class(move), motion=amount(clip.frames))
+    return Expected(solids=solids, camera=class_of(move), motion=amount(clip.frames))
 
 
-def _events(count: int, beats: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+def acted(count: int, beats: list[dict[str, Any]]) -> list[tuple[str, ...]]:
     """The classes that fulfil each solid's part; the first beat that a solid acts in decides."""
     told: list[tuple[str, ...]] = [()] * count
     for beat in beats:
@@ -60,10 +66,10 @@ def _events(count: int, beats: list[dict[str, Any]]) -> list[tuple[str, ...]]:
         if beat["kind"] == "hit":  # captions leave open from which side
             told[actor], told[others[0]] = ("left", "right"), ("struck",)
         elif not told[actor]:
-            told[actor] = (_class(beat["direction"] or beat["kind"]),)
+            told[actor] = (class_of(beat["direction"] or beat["kind"]),)
     return told
 
 
-def _class(name: str) -> str:
+def class_of(name: str) -> str:
     """The detectors' word for a world's event or camera move."""
     return _SAME.get(name, name)
