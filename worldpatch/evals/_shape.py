@@ -13,6 +13,7 @@ from worldpatch.evals._tracks import Track
 
 SIDE = 14  # pixels of the cut-out
 MOST = 12  # frames of a track that are looked at
+LEAST = 3  # looks at either side of a turn
 CERTAIN = 2.5  # log-odds by which two halves of a track must disagree before it counts as reshaped
 
 
@@ -47,6 +48,17 @@ def classify(frames: UInt8[np.ndarray, "t h w 3"], track: Track) -> tuple[str, b
     return network.classes[int(total.argmax())], reshaped
 
 
+def turns(frames: UInt8[np.ndarray, "t h w 3"], track: Track) -> tuple[float, int]:
+    """(log-odds, frame): how clearly a track is of one shape before and of another from some frame on, at best.
+
+    Odds are those of the weaker side; 0 where both sides see the same shape or too little is seen.
+    """
+    at = good_frames(track)
+    votes = _network.load("shape")(np.stack([features(frames[f], track.blobs[f]) for f in at]))
+    cuts = [(_contrast(votes[:i].mean(0), votes[i:].mean(0)), at[i]) for i in range(LEAST, len(at) - LEAST + 1)]
+    return max(cuts, default=(0.0, 0))
+
+
 def good_frames(track: Track) -> list[int]:
     """Frames spread over the track in which the solid is seen whole, or nearly, and large."""
     whole = [f for f in track.frames if not track.blobs[f].touches_border()] or list(track.frames)
@@ -57,5 +69,10 @@ def good_frames(track: Track) -> list[int]:
 
 def _disagree(first: Float[np.ndarray, " k"], second: Float[np.ndarray, " k"]) -> bool:
     """Whether two log-probabilities each prefer another class clearly."""
+    return _contrast(first, second) > CERTAIN
+
+
+def _contrast(first: Float[np.ndarray, " k"], second: Float[np.ndarray, " k"]) -> float:
+    """The lesser of the log-odds by which two log-probabilities each prefer their own class; 0 for the same class."""
     a, b = int(first.argmax()), int(second.argmax())
-    return bool(a != b and first[a] - first[b] > CERTAIN and second[b] - second[a] > CERTAIN)
+    return float(min(first[a] - first[b], second[b] - second[a]))

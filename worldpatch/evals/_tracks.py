@@ -1,7 +1,7 @@
 """From blobs to tracks: which patch of colour in this frame is which in the last."""
 
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -116,19 +116,27 @@ def _is_cut(a: Blob, b: Blob, everything: list[Blob]) -> bool:
 
 
 def vanishes(track: Track, frames: list[list[Blob]]) -> bool:
-    """Whether the solid is missing where nothing excuses it: no occluder beside it and no edge of the frame.
+    """Whether the solid is missing where nothing excuses it."""
+    return bool(absences(track, frames))
+
+
+def absences(track: Track, frames: list[list[Blob]]) -> list[range]:
+    """The frames in which the solid is missing and nothing excuses it: no occluder beside it, no edge of the frame.
 
     A single missed frame is forgiven.
     """
-    seen = set(track.blobs)
-    missing = [f for f in range(len(frames)) if f not in seen]
-    for run in _runs(missing):
-        if len(run) < 2:
-            continue
-        neighbours = [f for f in (run[0] - 1, run[-1] + 1) if f in seen]
-        if not any(_is_excused(track.blobs[f], frames[f]) for f in neighbours):
-            return True
-    return False
+    found = []
+    for run in missing(track, len(frames)):
+        neighbours = [f for f in (run.start - 1, run.stop) if f in track.blobs]
+        if len(run) > 1 and not any(_is_excused(track.blobs[f], frames[f]) for f in neighbours):
+            found.append(run)
+    return found
+
+
+def missing(track: Track, count: int) -> list[range]:
+    """The stretches of a clip of `count` frames in which the solid is not seen."""
+    marks = [-1, *sorted(track.blobs), count]
+    return [range(a + 1, b) for a, b in pairwise(marks) if b > a + 1]
 
 
 def _is_excused(blob: Blob, others: list[Blob]) -> bool:
@@ -136,14 +144,3 @@ def _is_excused(blob: Blob, others: list[Blob]) -> bool:
         return True
     around = ndimage.binary_dilation(blob.mask, iterations=2)
     return any((around & other.mask).any() for other in others if other.colour != blob.colour)
-
-
-def _runs(numbers: list[int]) -> list[list[int]]:
-    """Consecutive numbers grouped: [1, 2, 5] -> [[1, 2], [5]]."""
-    runs: list[list[int]] = []
-    for n in numbers:
-        if runs and runs[-1][-1] == n - 1:
-            runs[-1].append(n)
-        else:
-            runs.append([n])
-    return runs

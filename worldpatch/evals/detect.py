@@ -4,14 +4,15 @@ Detectors know the worlds' one rule, that solids are saturated and backgrounds p
 from renders (`_fit.py`). They never see a caption. Their accuracy on real renders belongs beside every score they give.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+from jaxtyping import Float
 
 from worldpatch.config import UserError
 from worldpatch.evals import _motion, _shape
 from worldpatch.evals._background import affine_flow
-from worldpatch.evals._segment import blobs, label
+from worldpatch.evals._segment import Blob, blobs, label
 from worldpatch.evals._tracks import Track, follow, vanishes
 from worldpatch.evals.metrics import motion
 
@@ -29,11 +30,17 @@ class Solid:
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """A clip as seen. `camera` and the events are "" for an image; `motion` is in grey levels per frame."""
+    """A clip as seen. `camera` and the events are "" for an image; `motion` is in grey levels per frame.
+
+    `blobs` are all patches of colour in each frame, `flow` the background's affine flow between frames, as
+    `_background.affine_flow` has it: what other questions about the clip start from.
+    """
 
     solids: tuple[Solid, ...]
     camera: str
     motion: float
+    blobs: tuple[list[Blob], ...] = ()
+    flow: Float[np.ndarray, "s 2 3"] = field(default_factory=lambda: np.zeros((0, 2, 3)))
 
     @property
     def colours(self) -> set[str]:
@@ -60,4 +67,4 @@ def detect(frames: np.ndarray) -> Seen:
         event = _motion.classify_event(frames, track, flow) if moving else ""
         solids.append(Solid(colour=track.colour, shape=shape, event=event, flaws=tuple(flaws), track=track))
     camera = _motion.classify_camera(tracks, flow) if moving else ""
-    return Seen(solids=tuple(solids), camera=camera, motion=motion.amount(frames))
+    return Seen(solids=tuple(solids), camera=camera, motion=motion.amount(frames), blobs=tuple(found), flow=flow)
