@@ -71,6 +71,21 @@ def latents(home: Path) -> Path:
     return home / "latents"
 
 
+@pytest.fixture
+def pipeline_draws(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Ctrl-C comes in the second pass of the model; the sizes of the passes."""
+    passes, draw = [], room.draw
+
+    def impatient(plans, *more):
+        passes.append(len(plans))
+        if len(passes) == 2:
+            raise KeyboardInterrupt
+        return draw(plans, *more)
+
+    monkeypatch.setattr(room, "draw", impatient)
+    return passes
+
+
 FILM = ["--level", "1", "--set", "frames=5", "--workers", "0"]
 
 
@@ -119,6 +134,37 @@ def test_a_file_makes_itself_again():
     assert main(["generate", "--from", "first.mp4", "-o", "other.mp4", "--seed", "8", "--frames", "5", "-q"]) == 0
     assert len(frames("other.mp4")) == 5 and len(frames("first.mp4")) == 9
     assert not np.array_equal(frames("other.mp4"), frames("first.mp4")[:5])
+
+
+def test_the_best_of_several_says_how_to_make_it_again(capsys: pytest.CaptureFixture[str]):
+    assert make(PROMPT, "-o", "best.mp4", "--best-of", "3", "--seed", "4") == 0
+    out = capsys.readouterr().out
+    assert out.startswith("best.mp4, best-critic.json, best-critic.png: 32x32") and "kept clip" in out
+    assert len(json.loads(Path("best-critic.json").read_text())["rounds"][0]["clips"]) == 3
+    assert main(["generate", "--from", "best.mp4", "-o", "same.mp4", "-q"]) == 0
+    assert Path("same.mp4").read_bytes() == Path("best.mp4").read_bytes()
+    assert make(PROMPT, "-o", "three.mp4", "--variants", "3", "--seed", "4", "-q") == 0
+    assert any(np.array_equal(frames("best.mp4"), frames(f"three-{i}.mp4")) for i in (1, 2, 3))
+    assert main(["generate", "--from", "best.mp4", "-o", "one.mp4", "--best-of", "1", "-q"]) == 0
+    assert main(["generate", "--from", "best.mp4", "-o", "new.mp4", "--seed", "5", "-q"]) == 0
+    assert Path("new-critic.json").exists() and not Path("one-critic.json").exists()
+
+
+def test_rounds_of_improvement(capsys: pytest.CaptureFixture[str]):
+    assert make(PROMPT, "-o", "better.mp4", "--improve", "2", "--frames", "9") == 0
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in told[2:-1]] == ["round 1", "round 2", "round 3"]
+    assert told[-1].endswith(" s") and "after 6 clips" in told[-1]
+    assert main(["generate", "--from", "better.mp4", "-o", "again.mp4", "-q"]) == 0
+    assert Path("again.mp4").read_bytes() == Path("better.mp4").read_bytes()
+
+
+def test_ctrl_c_keeps_the_best_of_the_rounds(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, pipeline_draws: list[int]
+):
+    assert make(PROMPT, "-o", "stopped.mp4", "--improve", "9", "-q") == 130
+    assert capsys.readouterr().err == "worldpatch: stopped: stopped.mp4 is the best so far\n"
+    assert frames("stopped.mp4").shape == (5, 32, 32, 3) and len(pipeline_draws) == 2
 
 
 def test_unknown_words_are_named_with_a_prompt_it_knows(capsys: pytest.CaptureFixture[str]):
@@ -202,6 +248,9 @@ def wrong(capsys: pytest.CaptureFixture[str], code: int, arguments: list[str]) -
         ([PROMPT, "--ability", "levitate"], "known: "),
         ([PROMPT, "--sampler", "ddim"], "known: euler, heun, dpmpp_2m"),
         ([PROMPT, "--threads", "0"], "threads 0"),
+        ([PROMPT, "--best-of", "0"], "the best of 0"),
+        ([PROMPT, "--best-of", "2", "--variants", "2"], "ask for one"),
+        ([PROMPT, "--improve", "-1"], "-1 rounds"),
         ([PROMPT, "--colour", "red"], "No such option: --colour"),
         ([PROMPT, "-o", "film.avi"], "use one of .mp4"),
         ([PROMPT, "-o", "recipes/mine.py/film.mp4"], "cannot write recipes/mine.py/film.mp4"),

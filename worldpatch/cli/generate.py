@@ -2,7 +2,7 @@
 
 import logging
 import time
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +10,7 @@ import typer
 
 from worldpatch.cli._listing import listing
 from worldpatch.cli._parse import assign, size, threads
-from worldpatch.cli._progress import amount, clock, meter
+from worldpatch.cli._progress import Meter, amount, clock, meter
 from worldpatch.config import UserError
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,13 @@ def generate(
     fps: Annotated[float | None, typer.Option(help="Frames per second.")] = None,
     seed: Annotated[int | None, typer.Option(help="Another seed, another video.  [default: 0]")] = None,
     variants: Annotated[int | None, typer.Option(help="How many videos, drawn together.  [default: 1]")] = None,
+    best_of: Annotated[
+        int | None, typer.Option(help="Draw so many, keep the one with the fewest faults.  [default: 1]")
+    ] = None,
+    improve: Annotated[
+        int | None,
+        typer.Option(help="So many rounds of finding faults and drawing them again, 2 clips each.  [default: 0]"),
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Sampler steps: more is slower and cleaner.  [default: 25]")] = None,
     guidance: Annotated[float | None, typer.Option(help="How strictly the prompt is followed.  [default: 2.5]")] = None,
     guidance_interval: Annotated[
@@ -62,7 +69,8 @@ def generate(
         "ability": ability, "model": model, "seed": seed, "variants": variants, "steps": steps, "guidance": guidance,
         "sampler": sampler, "guidance_interval": guidance_interval, "guidance_rescale": guidance_rescale,
     }  # fmt: skip
-    _generate(_given(fields), assign(_given(params), set_ or []), source, output, threads_, quiet)
+    critic = _given({"best_of": best_of, "improve": improve})
+    _generate(_given(fields), assign(_given(params), set_ or []), critic, source, output, threads_, quiet)
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:
@@ -70,8 +78,8 @@ def _given(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _generate(
-    fields: dict[str, Any], params: dict[str, Any], source: Path | None, output: Path | None, threads_: int | None,
-    quiet: bool,
+    fields: dict[str, Any], params: dict[str, Any], critic: dict[str, int], source: Path | None, output: Path | None,
+    threads_: int | None, quiet: bool,
 ) -> None:  # fmt: skip
     """Sample what is asked for and write it; everything that can be refused is refused before the work."""
     begun = time.monotonic()
@@ -94,10 +102,50 @@ def _generate(
         generate.check(request, pipeline)
         _compare(former, recipe)
         _note_words(request, pipeline.record or {})
-        result = generate.run(request, pipeline, progress)
-        paths = files.save(result, output, recipe)
+        made = _make(recipe, former, critic, output, pipeline, progress)
     if not quiet:
-        print(_summary(result, paths, time.monotonic() - begun))
+        print(_summary(made.result, made.paths, time.monotonic() - begun))
+        print(made.story, end="")
+    if made.stopped:
+        raise KeyboardInterrupt(f"stopped: {output} is the best so far")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Made:
+    """What was made and written; the story of how, where a critic had a say; whether the user stopped it."""
+
+    result: Any
+    paths: list[Path]
+    story: str = ""
+    stopped: bool = False
+
+
+def _make(recipe: Any, former: Any, critic: dict[str, int], output: Path, pipeline: Any, progress: Meter) -> _Made:
+    """Makes what the recipe asks for and saves it.
+
+    A critic that chose the former clip is asked again only if something has changed.
+    """
+    from worldpatch import generate
+    from worldpatch.generate import files
+
+    old = former.critic if former and former.critic else {}
+    asked = {"improve": 0} | {k: v for k, v in old.items() if k != "steps"} | critic
+    if not asked["improve"] and asked.get("best_of", 1) == 1:
+        result = generate.run(recipe.request, pipeline, progress)
+        return _Made(result=result, paths=files.save(result, output, recipe))
+    from worldpatch.evals import _story
+    from worldpatch.evals import critic as judge
+
+    if old and not critic and recipe.request == former.request:
+        steps = judge.steps_of(old["steps"])
+        result = judge.remake(recipe.request, steps, pipeline, progress)
+        return _Made(result=result, paths=files.save(result, output, replace(recipe, critic=old)))
+    _story.check(output)
+    asked.setdefault("best_of", judge.TOGETHER)
+    chosen = judge.improve(recipe.request, pipeline, asked["improve"], asked["best_of"], progress=progress)
+    recipe = replace(recipe, critic={**asked, "steps": [asdict(step) for step in chosen.steps]})
+    paths = files.save(chosen.result, output, recipe) + _story.save(chosen, output)
+    return _Made(result=chosen.result, paths=paths, story=_story.story(chosen) + "\n", stopped=chosen.stopped)
 
 
 def _merged(former: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:

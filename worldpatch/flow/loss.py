@@ -1,8 +1,27 @@
 """Flow matching: the mean squared error of the velocity (Lipman et al. 2022), whole and per bin of noise time."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+from worldpatch.flow.noise import noised
+from worldpatch.types import Cond, Packed
+
+
+def predict(
+    network: Callable, packed: Packed, noise: Float[Tensor, "n c"], text: Cond
+) -> tuple[Float[Tensor, "n c"], Float[Tensor, "n c"]]:
+    """(velocity that the network predicts, true velocity) of clean content noised to its own times, all on one device.
+
+    `text` holds the text of all samples; the camera is that of the packed sequence.
+    """
+    x, target = noised(packed.tokens, noise, packed.time)
+    times, index = torch.unique(packed.time, return_inverse=True)
+    cond = replace(text, camera=packed.camera, camera_known=packed.camera_known)
+    return network(x, packed.position, times, index, packed.segments, cond), target
 
 
 def flow_matching_loss(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 import torch
+from torch import Tensor
 
 from worldpatch import config
 from worldpatch.config import UserError
@@ -39,6 +40,28 @@ def run(request: Request, pipeline: Pipeline, progress: Progress | None = None) 
 def check(request: Request, pipeline: Pipeline) -> None:
     """Raises whatever UserError `run` would raise, in milliseconds."""
     pipeline.network.text.encode([_plan(request, pipeline).plan.prompt])
+
+
+def plan(request: Request, pipeline: Pipeline) -> Plan:
+    """The plan of a request, each of whose variants is one sample of it. Raises UserError as `run` does."""
+    return _plan(request, pipeline).plan
+
+
+def draw(
+    plans: Sequence[Plan],
+    seeds: Sequence[tuple[int, int]],
+    request: Request,
+    pipeline: Pipeline,
+    progress: Progress | None = None,
+) -> tuple[list[Tensor], list[Tensor], dict[str, float]]:
+    """Latents "c t h w" and frames "t h w 3" of plans, sampled in one packed pass as the request says, each with the
+    noise of its (seed, variant); and the seconds of each phase."""
+    steps, guidance, sampler = _sampling(request)
+    begun = time.perf_counter()
+    latents = pipeline.latents(plans, seeds, steps=steps, guidance=guidance, sampler=sampler, progress=progress)
+    denoised = time.perf_counter()
+    frames = pipeline.decode(plans, latents, progress)
+    return latents, frames, {"denoise": denoised - begun, "decode": time.perf_counter() - denoised}
 
 
 def run_many(
@@ -92,12 +115,7 @@ def _solve(jobs: Sequence[_Job], pipeline: Pipeline, progress: Progress | None) 
     """One packed pass for all variants of all jobs."""
     plans = [job.plan for job in jobs for _ in range(job.request.variants)]
     seeds = [(job.request.seed, variant) for job in jobs for variant in range(job.request.variants)]
-    steps, guidance, sampler = _sampling(jobs[0].request)
-    begun = time.perf_counter()
-    latents = pipeline.latents(plans, seeds, steps=steps, guidance=guidance, sampler=sampler, progress=progress)
-    denoised = time.perf_counter()
-    frames = pipeline.decode(plans, latents, progress)
-    decoded = time.perf_counter()
+    latents, frames, seconds = draw(plans, seeds, jobs[0].request, pipeline, progress)
     taken_latents, taken_frames = iter(latents), iter(frames)
     for job in jobs:
         count = job.request.variants
@@ -106,7 +124,7 @@ def _solve(jobs: Sequence[_Job], pipeline: Pipeline, progress: Progress | None) 
             rate=job.plan.rate,
             latents=torch.stack(list(islice(taken_latents, count))),
             request=job.request,
-            seconds={"plan": job.seconds, "denoise": denoised - begun, "decode": decoded - denoised},
+            seconds={"plan": job.seconds, **seconds},
         )
 
 

@@ -16,13 +16,15 @@ from worldpatch.video import sheet, write
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """All that determines the frames: the request, the model's fingerprint, the version of the code, and the threads
-    (sums taken in another order differ in the last bit)."""
+    """All that determines the frames: the request, the model's fingerprint, the version of the code, the threads (sums
+    taken in another order differ in the last bit), and what a critic asked for and did, in its own words, if there was
+    one (`evals.critic`)."""
 
     request: Request
     fingerprint: str
     version: str
     threads: int
+    critic: dict[str, Any] | None = None
 
 
 def recipe(request: Request, folder: Path) -> Recipe:
