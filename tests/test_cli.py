@@ -194,9 +194,8 @@ def test_preview():
 
 
 def test_eval_writes_its_card_and_does_so_again(capsys: pytest.CaptureFixture[str]):
-    assert (
-        main(["eval", "tiny", "--prompts", "2", "--seeds", "2", "--steps", "1", "-o", "scores", "-q", "--clips"]) == 0
-    )
+    few = ["--prompts", "2", "--seeds", "2", "--steps", "1"]
+    assert main(["eval", "tiny", *few, "-o", "scores", "-q", "--clips", "--sheets"]) == 0
     assert "| colour, share |" in capsys.readouterr().out
     card = json.loads(Path("scores/card.json").read_text())
     assert len(card["samples"]) == 4 and card["subject"]["name"] == "tiny"

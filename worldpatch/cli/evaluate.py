@@ -67,11 +67,12 @@ def judge(
     device_: Device = "auto",
     threads_: Annotated[int | None, typer.Option("--threads", help="CPU threads.  [default: all]")] = None,
     clips: Annotated[bool, typer.Option("--clips", help="Also write every clip as MP4, to judge by eye.")] = False,
+    sheets: Annotated[bool, typer.Option("--sheets", help="Also write contact sheets of all clips.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Judge a model, or a folder of clips, on a suite.
 
-    Writes card.json, card.html, card.png and contact sheets, worst first; prints the table. Beside each figure stand
+    Writes card.json, card.html, card.png and a contact sheet of the worst clips; prints the table. Beside each figure stand
     what the same eyes make of real renders, and what naive clips get. No best-of-n: every clip counts. A folder is
     scored by the manifest in it (`worldpatch eval export`).
     """
@@ -98,7 +99,7 @@ def judge(
             )  # fmt: skip
         if clips:
             evaluate.keep(made, output / "clips", progress)
-    _finish(made, output, quiet, begun)
+    _finish(made, output, quiet, begun, sheets)
 
 
 @app.command("export")
@@ -213,10 +214,10 @@ def _writable(folder: Path) -> None:
     write.check(folder / "worst.png")
 
 
-def _finish(made: "Made", output: Path, quiet: bool, begun: float) -> None:
+def _finish(made: "Made", output: Path, quiet: bool, begun: float, sheets: bool = False) -> None:
     from worldpatch.evals import _page
 
-    _page.write(made, output)
+    _page.write(made, output, sheets)
     print(_page.table(made.card), end="")
     if not quiet:
-        print(f"\n{output}/card.html, card.json and contact sheets, made in {clock(time.monotonic() - begun)}")
+        print(f"\n{output}/card.html, card.json, card.png and worst.png, made in {clock(time.monotonic() - begun)}")

@@ -21,8 +21,8 @@ INK, OURS = "#26282c", "#2f5d9b"
 BASELINES = ("#c06030", "#3a7d44")
 
 
-def write(made: Made, folder: Path, sheets: bool = True) -> None:
-    """card.json, card.html, card.png, worst.png and, with `sheets`, every clip in the suite's order."""
+def write(made: Made, folder: Path, sheets: bool = False) -> None:
+    """card.json, card.html, card.png, worst.png and, with `sheets`, all clips in the suite's order."""
     save(made.card, folder / "card.json")
     (folder / "card.md").write_text(table(made.card))
     order = np.argsort([_share(s) for s in made.samples], kind="stable")
