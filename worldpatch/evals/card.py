@@ -22,6 +22,7 @@ from worldpatch.evals._skill import summarise
 from worldpatch.evals.suites._task import Scores, Suite, Task
 
 FORMAT = 1
+DIGITS = 5  # significant ones: more would say nothing and make cards large
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +100,7 @@ def environment() -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """JSON has no nan, tuples or numpy numbers: null, lists and plain numbers instead."""
+    """JSON has no nan, tuples or numpy numbers: null, lists and plain numbers instead, to DIGITS digits."""
     if isinstance(value, dict):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
@@ -107,12 +108,12 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float):
-        return value if np.isfinite(value) else None
+        return float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None
     return value
 
 
 def save(card: dict[str, Any], path: Path) -> None:
-    path.write_text(json.dumps(card, indent=1) + "\n")
+    path.write_text(json.dumps(card, separators=(",", ":")) + "\n")
 
 
 def load(path: Path) -> dict[str, Any]:
