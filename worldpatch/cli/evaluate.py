@@ -73,8 +73,8 @@ def judge(
     """Judge a model, or a folder of clips, on a suite.
 
     Writes card.json, card.html, card.png and a contact sheet of the worst clips; prints the table. Beside each figure
-    stand what the same eyes make of real renders, and what naive clips get. No best-of-n: every clip counts. A folder is
-    scored by the manifest in it (`worldpatch eval export`).
+    stand what the same eyes make of real renders, and what naive clips get. No best-of-n: every clip counts. A folder
+    is scored by the manifest in it (`worldpatch eval export`).
     """
     _positive(count=count, seeds=seeds, steps=steps, workers=workers)
     threads(threads_)

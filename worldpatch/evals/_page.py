@@ -149,13 +149,14 @@ def plot(card: dict[str, Any], path: Path) -> None:
         axes.plot([low, high], [y, y], color="black", lw=1)
         for (label, value), colour in zip(others.items(), BASELINES, strict=False):
             axes.plot(value, y, "d", color=colour, ms=6, label=label if y == 0 else "_")
-    axes.set(yticks=range(len(rows)), xlim=(0, 1.02), xlabel="skill: 0 as a frozen clip, 1 as a real one")
+    unseen = "; * never shown in training" if any(name.endswith("*") for name, *_ in rows) else ""
+    axes.set(yticks=range(len(rows)), xlim=(0, 1.02), xlabel=f"skill: 0 as a frozen clip, 1 as a real one{unseen}")
     axes.set_yticklabels([name for name, *_ in rows])
     axes.invert_yaxis()
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_title(f"{card['subject']['name']} on {card['suite']}", loc="left", fontsize=11)
     if any(others for *_, others in rows):
-        axes.legend(frameon=False, loc="lower right", fontsize=8)
+        figure.legend(frameon=False, loc="outside upper right", ncols=2, fontsize=8)
     figure.savefig(path)
 
 
