@@ -16,7 +16,10 @@ from torch import Generator, Tensor, nn
 from worldpatch import config
 from worldpatch.data import shards
 from worldpatch.dit import packed
+from worldpatch.evals.suites._task import Form
+from worldpatch.evals.suites.twins import store
 from worldpatch.flow.pack import pack
+from worldpatch.flow.pack import patchify as patchify
 from worldpatch.text import bytepair
 from worldpatch.train.loop import Run
 from worldpatch.train.scaling.grid import Setting
@@ -246,6 +249,28 @@ def data_set(folder: Path, grids: Sequence[tuple[int, int, int]], per_shard: int
         writer.write(key, members)
         writer.rest()
     writer.flush()
+    return folder
+
+
+def twins(folder: Path, pairs: int, spec: LatentSpec = SPEC, left_out: int = 0) -> Path:
+    """Encoded twins of random latents, all pairs different, with their controls; without the last `left_out` twins."""
+    generator, clip = Generator().manual_seed(4), Clip(frames=np.zeros((9, 16, 16, 3), np.uint8), rate=8.0)
+    names = [
+        f"{kind}-{i:04d}-{k}-{twin}"
+        for i in range(pairs // 2) for kind in store.KINDS for k in (0, 1) for twin in store.TWINS
+    ]  # fmt: skip
+    writer = shards.Writer(folder)
+    for name in names[: len(names) - left_out]:
+        latent = {
+            "latent": torch.randn(CHANNELS, 3, 4, 4, generator=generator).half(),
+            "keyframes": torch.randn(1, CHANNELS, 4, 4, generator=generator).half(),
+            "times": torch.tensor([0.5]),
+        }
+        writer.write(name, shards.members(clip, latent))
+    writer.flush()
+    form = Form(height=16, width=16, frames=9)
+    record = {"version": store.version(), "form": config.dump(form), "spec": config.dump(spec)}
+    (folder / "twins.json").write_text(json.dumps(record))
     return folder
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from worldpatch.cli import arena
+from worldpatch.cli import arena, twins
 from worldpatch.cli._parse import device, size, threads
 from worldpatch.cli._progress import clock, meter
 from worldpatch.config import UserError
@@ -35,6 +35,7 @@ app = typer.Typer(
 )
 
 app.command()(arena.arena)
+app.command()(twins.twins)
 
 Suite = Annotated[str, typer.Option(help=f"One of {SUITES}.")]
 Modes = Annotated[str, typer.Option(help="text, image, video, or several with commas.  [default: all the suite has]")]

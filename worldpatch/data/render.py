@@ -1,34 +1,42 @@
-"""Rendering many clips of a world with a pool of processes, in order, each a pure function of its index."""
+"""Rendering with a pool of processes, in order; clips of a world, each a pure function of its index."""
 
 import itertools
 import multiprocessing
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 import torch
 
 from worldpatch import config
 from worldpatch.types import Clip
 
-AHEAD = 8  # clips in flight per worker
+AHEAD = 8  # jobs in flight per worker
+
+Job = TypeVar("Job")
+Done = TypeVar("Done")
 
 
 def clips(world: str, options: dict[str, Any], seed: int, indices: Iterable[int], workers: int = 1) -> Iterator[Clip]:
     """Clips `indices` of a world, in that order. With `workers` 0 they are rendered in this process."""
-    jobs = ((world, options, seed, i) for i in indices)
+    yield from each(_clip, ((world, options, seed, i) for i in indices), workers)
+
+
+def each(function: Callable[[Job], Done], jobs: Iterable[Job], workers: int = 1) -> Iterator[Done]:
+    """`function` of every job, in their order. With `workers` 0 it is called in this process."""
     if workers == 0:
-        yield from map(_clip, jobs)
+        yield from map(function, jobs)
         return
+    jobs = iter(jobs)
     # A fresh interpreter per worker: an OpenGL context does not survive a fork.
     with multiprocessing.get_context("spawn").Pool(workers, _quiet) as pool:
         # Asked for as they are taken: a pool's own map would pile up frames where encoding is slower than rendering.
-        waiting = deque(pool.apply_async(_clip, (job,)) for job in itertools.islice(jobs, AHEAD * workers))
+        waiting = deque(pool.apply_async(function, (job,)) for job in itertools.islice(jobs, AHEAD * workers))
         while waiting:
-            clip = waiting.popleft().get()
-            waiting.extend(pool.apply_async(_clip, (job,)) for job in itertools.islice(jobs, 1))
-            yield clip
+            done = waiting.popleft().get()
+            waiting.extend(pool.apply_async(function, (job,)) for job in itertools.islice(jobs, 1))
+            yield done
 
 
 def _quiet() -> None:

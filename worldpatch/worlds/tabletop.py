@@ -14,12 +14,14 @@ from worldpatch.types import Clip
 from worldpatch.worlds._tabletop import props as props
 from worldpatch.worlds._tabletop.augment import mirror as mirror
 from worldpatch.worlds._tabletop.augment import recolour as recolour
+from worldpatch.worlds._tabletop.camera import project as project
 from worldpatch.worlds._tabletop.enact import Scene as Scene
 from worldpatch.worlds._tabletop.enact import enact as enact
 from worldpatch.worlds._tabletop.enact import look as look
 from worldpatch.worlds._tabletop.enact import pictured as pictured
 from worldpatch.worlds._tabletop.enact import resting as resting
 from worldpatch.worlds._tabletop.enact import simulate as simulate
+from worldpatch.worlds._tabletop.film import choose_decor as choose_decor
 from worldpatch.worlds._tabletop.film import film
 from worldpatch.worlds._tabletop.palette import ALL, FEW
 from worldpatch.worlds._tabletop.records import Decor as Decor

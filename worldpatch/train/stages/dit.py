@@ -14,7 +14,7 @@ from worldpatch import config
 from worldpatch.config import UserError
 from worldpatch.data.loader import Item, LatentSet, hash_seed
 from worldpatch.flow import noise
-from worldpatch.flow.loss import flow_matching_loss, loss_per_bin
+from worldpatch.flow.loss import flow_matching_loss, loss_per_bin, predict
 from worldpatch.flow.pack import pack, padding
 from worldpatch.flow.plan import to_device
 from worldpatch.text._known import words_of
@@ -50,6 +50,7 @@ class Config:
     start_from: str = ""  # an exported model whose weights and tokenizer to begin with
     validation_clips: int = 96
     sheet_level: int = 1  # of the fixed prompts; 0: no sheets
+    twins: str = ""  # folder of encoded twins, scored at each validation; empty: not at all
 
 
 class Network(nn.Module):
@@ -67,6 +68,7 @@ class Task:
         self.fingerprint = self.data.fingerprint
         self.validation = LatentSet([Path(options.validation)], 0).items[: options.validation_clips]
         self.spec = _spec(Path(options.vae))
+        self.twins = self._twins()
         backbone = config.resolve("dit", options.backbone)
         text = self._text()
         dit_config = config.build(backbone.Config, {"text_width": text.config.width, **options.model}, "model.")
@@ -87,6 +89,14 @@ class Task:
 
     def _start_record(self) -> dict[str, Any]:
         return json.loads((Path(self.options.start_from) / "model.json").read_text())
+
+    def _twins(self) -> Any:
+        """As many of the encoded twins as cost no more than a validation pass; None where none are asked for."""
+        if not self.options.twins:
+            return None
+        from worldpatch.evals.suites import twins
+
+        return twins.load(Path(self.options.twins), self.spec).within(BINS * len(self.validation))
 
     # ------------------------------------------------------------------------------------------------------- batches
 
@@ -135,10 +145,8 @@ class Task:
     def _predict(self, model: Any, packed: Packed, drawn: Tensor, captions: list[str]) -> tuple[Tensor, Tensor, Packed]:
         packed = to_device(packed, self.device)
         text, lengths = model.text.encode(captions)
-        cond = Cond(text=text, text_lengths=lengths, camera=packed.camera, camera_known=packed.camera_known)
-        x, target = noise.noised(packed.tokens, drawn.to(self.device), packed.time)
-        times, index = torch.unique(packed.time, return_inverse=True)
-        return model.dit(x, packed.position, times, index, packed.segments, cond), target, packed
+        cond = Cond(text=text, text_lengths=lengths)
+        return *predict(model.dit, packed, drawn.to(self.device), cond), packed
 
     def size(self, batch: tuple[Packed, Tensor, list[str]]) -> tuple[int, int, int]:
         packed, _, captions = batch
@@ -164,7 +172,17 @@ class Task:
             part, number = loss_per_bin(velocity, target, packed.noisy, packed.time, BINS)
             total, count = total + part.cpu(), count + number.cpu()
         bins = (total / count).tolist()
-        return {"val/loss": sum(bins) / BINS, **{f"val/t{b}": value for b, value in enumerate(bins)}}
+        figures = {"val/loss": sum(bins) / BINS, **{f"val/t{b}": value for b, value in enumerate(bins)}}
+        return figures | self._physics(model)
+
+    def _physics(self, model: nn.Module) -> dict[str, float]:
+        """How often the possible twin is preferred, per kind; no figures without twins."""
+        if self.twins is None:
+            return {}
+        from worldpatch.evals.suites import twins
+
+        shares = twins.score(model, self.twins, patch=self.patch, device=self.device)
+        return {f"physics/{name}": share.preferred for name, share in shares.items()}
 
     def _fixed(self, item: Item, time: float) -> Plan:
         return Plan(

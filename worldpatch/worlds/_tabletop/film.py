@@ -58,7 +58,7 @@ def film(config: Format, sequence: np.random.SeedSequence, *, seed: int, licence
     """One clip. Scripts are drawn until one does what it claims (at most `TRIES`, then a solid that stands still)."""
     direction, wording, extra = (np.random.default_rng(s) for s in sequence.spawn(3))
     theatre = stage(3) if config.level <= 2 else stage(12, 48)
-    decor = _decor(direction, config.level)
+    decor = choose_decor(direction, config.level)
     take = _rehearse(config, direction, theatre, decor)
     if take.shot.move == CUT:
         take = _cut(config, extra, take)
@@ -192,7 +192,7 @@ def photograph(
     return frames, masks, np.clip(area / np.maximum(whole, 1.0), 0.0, 1.0).astype(np.float32)
 
 
-def _decor(rng: np.random.Generator, level: int) -> Decor:
+def choose_decor(rng: np.random.Generator, level: int) -> Decor:
     """A floor, a wall of another tone, and light from the left or right; from level 3 on gloss and looks."""
     floor, wall = rng.choice(list(TONES), 2, replace=False)
     decor = Decor(
