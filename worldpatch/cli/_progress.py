@@ -5,11 +5,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 EVERY = 10.0  # seconds between lines where there is no terminal
 
 
+@runtime_checkable
 class Meter(Protocol):
     def __call__(self, phase: str, done: int, total: int, note: str = "") -> None:
         """`done` of `total` units of a phase are finished; phases may follow one another."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Bool, Int, Integer, UInt8
 from scipy import ndimage
 
 PALETTE: dict[str, tuple[float, float, float]] = {
@@ -84,7 +84,7 @@ def _without_rims(labels: Int[np.ndarray, "h w"]) -> Int[np.ndarray, "h w"]:
     return np.where(touching, labels[tuple(nearest)], labels)
 
 
-def blobs(labels: Int[np.ndarray, "h w"]) -> list[Blob]:
+def blobs(labels: Integer[np.ndarray, "h w"]) -> list[Blob]:
     """The coloured blobs of a frame's labels, highlights filled in, specks dropped."""
     found = []
     for k, colour in enumerate(PALETTE, start=1):

@@ -32,7 +32,7 @@ from worldpatch.generate.pipeline import Pipeline, Progress
 from worldpatch.types import Plan, Request, Result
 
 Frames = UInt8[np.ndarray, "t h w 3"]
-Latent = Float[Tensor, "c t h w"]
+Latent = Float[Tensor, "c _ _ _"]
 TOGETHER = 2  # clips that `improve` draws in each round
 FEW = 3  # faults: a clip with more is drawn anew. On tuning prompts redrawing helped 60% of the better clips, a new
 # draw 35%; of the worse ones 33 to 42% and 48 to 62%

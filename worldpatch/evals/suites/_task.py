@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -87,6 +87,7 @@ class Choice:
 Progress = Callable[[str, int, int], None]
 
 
+@runtime_checkable
 class Suite(Protocol):
     """A frozen set of tasks and their scorer. `group` is the stratum whose values are skills of their own; `modes` are
     those it can be asked in."""

@@ -96,7 +96,9 @@ def test_scenes_are_the_same_every_time(name: str):
 def test_it_says_which_scenes_show_its_like(name: str):
     from worldpatch.worlds._tabletop.scenario import Casting
 
-    cast = Casting(rng=np.random.default_rng(0), colours=("red", "blue", "green", "pink", "cyan", "orange"), seconds=3)
+    cast = Casting(
+        rng=np.random.default_rng(0), colours=("red", "blue", "green", "pink", "cyan", "orange"), seconds=3.0
+    )
     kinds = {write(cast).kind for write, _ in LEVELS[4] for _ in range(4)}
     assert set(shown_by(name)) <= kinds
 
