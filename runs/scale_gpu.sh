@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The scaling law at full size, on one H200-class GPU whose host has torch but no internet: render clips, train some sixty
-# networks from 0.9M to 40M parameters, a dozen at a time, sample the same prompts at three budgets, fit. 25 minutes are
+# networks from 0.4M to 25M parameters, a dozen at a time, sample the same prompts at three budgets, fit. 25 minutes are
 # planned. Every step resumes, so run it again after an interruption. Results small enough to carry home end in $OUT;
 # where scipy or matplotlib are missing, carry them home and run `worldpatch scale fit` there.
 #

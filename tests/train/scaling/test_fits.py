@@ -1,5 +1,6 @@
 """The fits find again what was planted, and say how sure they are."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -28,6 +29,13 @@ def test_parametric_fit_finds_planted_constants():
     for name in ("floor", "a", "alpha", "b", "beta", "per_pair"):
         assert getattr(found, name) == pytest.approx(getattr(PLANTED, name), rel=1e-3), name
     assert found.exponent == pytest.approx(0.30 / 0.64, rel=1e-3)
+
+
+def test_what_the_points_leave_open_is_said():
+    assert fits.parametric(planted(0.0), draws=0).at_bound == []
+    flat = dataclasses.replace(PLANTED, floor=1e-9, a=1e-9)  # the size makes no difference, and nothing remains
+    found = fits.parametric(builders.points(flat, BUDGETS, [2e4 * 2**k for k in range(7)]), draws=0)
+    assert "the floor E" in found.at_bound and found.beta == pytest.approx(0.30, rel=1e-2)
 
 
 def test_parametric_intervals_hold_planted_constants_in_noise():

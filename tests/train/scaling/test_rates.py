@@ -32,6 +32,7 @@ def test_diverged_runs_and_edges_do_no_harm():
     ]
     (found,) = rates.transfers(points)
     assert [best.rate for best in found.best] == [8e-3] * 3 and not any(best.inside for best in found.best)
+    assert found.drift == 1 and not found.told and not found.transfers, "nobody knows what lies beyond the grid"
 
 
 def test_one_width_tells_nothing():

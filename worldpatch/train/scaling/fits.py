@@ -19,6 +19,8 @@ Constants = Float[np.ndarray, " five"]  # log A, alpha, log B, beta, log E
 Intervals = dict[str, Sequence[float]]  # low and high of each constant
 DELTA = 1e-3  # of the Huber loss on log losses, as Hoffmann et al.
 CONFIDENCE = 0.95
+LOWEST, HIGHEST = 1e-3, 4.0  # that alpha and beta may be
+NOTHING = 1e-3  # of a loss, for a floor
 EXPONENTS = np.linspace(0.05, 1.5, 12)  # starts for alpha and beta
 STARTS = 6  # of the grid's best, polished
 NEAR = 5  # sizes around the best one that a parabola is fitted to: further away the loss is no parabola of log N
@@ -81,6 +83,12 @@ class Parametric:
         ratio = (self.alpha * self.a / (self.beta * self.b)) ** (1 / (self.alpha + self.beta))
         parameters = ratio * (flops / self.per_pair) ** self.exponent
         return parameters, flops / self.per_pair / parameters
+
+    @property
+    def at_bound(self) -> list[str]:
+        """The constants that the points leave open: exponents at an end of what is allowed, a floor of nothing."""
+        ends = [name for name in ("alpha", "beta") if not LOWEST * 1.01 < getattr(self, name) < HIGHEST * 0.99]
+        return [*ends, *(["the floor E"] if self.floor < NOTHING else [])]
 
     @property
     def exponent(self) -> float:
@@ -242,7 +250,7 @@ def _polish(n: Vector, d: Vector, losses: Vector, starts: Sequence[Constants]) -
         return float(huber.sum()), np.array([slope @ a, -slope @ (a * n), slope @ b, -slope @ (b * d), slope @ e])
 
     options = {"maxiter": 5000, "maxfun": 20000, "ftol": 1e-14, "gtol": 1e-8}
-    bounds = [(None, None), (1e-3, 4), (None, None), (1e-3, 4), (None, None)]
+    bounds = [(None, None), (LOWEST, HIGHEST), (None, None), (LOWEST, HIGHEST), (None, None)]
     tried = [minimize(objective, s, jac=True, method="L-BFGS-B", bounds=bounds, options=options) for s in starts]
     return min(tried, key=lambda result: result.fun).x
 

@@ -4,6 +4,7 @@ What is measured here and what is borrowed stands in every plan's `notes`.
 """
 
 import math
+import statistics
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,7 +115,7 @@ def _machine(gpu: str) -> Gpu:
 
 def _size(setting: Setting, parameters: float) -> tuple[int, int]:
     """Depth and width nearest to a number of parameters, as deep for their width as the sizes of the sweep."""
-    ratio = sum(width / depth for depth, width in setting.sizes) / len(setting.sizes)
+    ratio = statistics.median(width / depth for depth, width in setting.sizes)
     head = setting.model["head_width"]
 
     def shape(depth: int) -> tuple[int, int]:
@@ -155,7 +156,7 @@ def count_flops(setting: Setting, depth: int, width: int) -> tuple[int, int, flo
 def learning_rate(law: Law, width: int) -> float:
     """The tuned rate, moved to a width: as it is under muP, else by the drift that the sweep over widths has shown."""
     setting = law.setting
-    drifting = [t for t in law.transfers if t.base_width == setting.base_width and not t.transfers]
+    drifting = [t for t in law.transfers if t.base_width == setting.base_width and t.told and not t.transfers]
     if not drifting:
         return setting.learning_rate
     first, last = drifting[0].best[0], drifting[0].best[-1]

@@ -37,9 +37,14 @@ class Transfer:
     penalty: float
 
     @property
+    def told(self) -> bool:
+        """Whether the rates tried reach far enough on both sides to tell."""
+        return all(best.inside for best in self.best)
+
+    @property
     def transfers(self) -> bool:
         """Whether the best rate stays within a step of the grid."""
-        return 1 / self.step <= self.drift <= self.step
+        return self.told and 1 / self.step <= self.drift <= self.step
 
 
 def transfers(points: Sequence[Point]) -> list[Transfer]:

@@ -15,7 +15,7 @@ CAPTIONS = {
     "isoflop.png": "One curve per budget; crosses: lowest points",
     "loss_times.png": "Loss per noise time of each budget's best network",
     "rates.png": "Learning rate and width",
-    "physics_compute.png": "Physics error against compute",
+    "physics_compute.png": "What samples get wrong against compute",
     "sheet.png": "The same prompts and noise at small, middle and large compute",
 }
 
@@ -72,6 +72,8 @@ def _exponents(law: Law) -> str:
     head = FITS.format(near=NEAR, delta=DELTA, confidence=CONFIDENCE, per_pair=par.per_pair)
     lines = [head, "| constant | value | interval of the exponent |", "|---|---|---|"]
     lines += [f"| {name} | {value} | {_span(spans.get(key))} |" for name, value, key in rows]
+    if par.at_bound:
+        lines.append(f"\n**The points do not determine {', '.join(par.at_bound)}**: the fit ends at a bound there.")
     return "\n".join(lines) + "\n"
 
 
@@ -116,6 +118,8 @@ def _transfer(transfer: Transfer) -> str:
             f"| {best.width} | {best.rate:.3g}{'' if best.inside else ' (an end of the grid)'} | {best.loss:.4f} |"
         )
     verdict = "it transfers" if transfer.transfers else "it does not transfer"
+    if not transfer.told:
+        verdict = "whether it transfers cannot be told, for a best rate lies at an end of the grid"
     lines.append(
         f"\nThe best rate drifts {transfer.drift:.2f}-fold from the narrowest to the widest, the grid's step is "
         f"{transfer.step:.3g}: {verdict}. The widest network at the narrowest one's best rate: {transfer.penalty:+.4f}."
