@@ -20,9 +20,9 @@ from worldpatch.evals.detect import Seen, detect
 
 Frames = UInt8[np.ndarray, "t h w 3"]
 LIMITS = {
-    "vanishes": 2.0,  # frames for which it is gone
-    "appears": 2.0,  # frames for which it was not there
-    "doubles": 2.0,  # likewise
+    "vanishes": 1.0,  # frames for which it is gone
+    "appears": 1.0,  # frames for which it was not there
+    "doubles": 1.0,  # likewise
     "recoloured": 0.5,  # share of the smaller silhouette that both have
     "reshaped": 2.5,  # log-odds
     "passes through": 1.4,  # diameters over distance on the ground
@@ -94,17 +94,14 @@ def _nearest_blob(track: Track, frame: int) -> Blob:
 def _absent(seen: Seen, turned: list[Paradox]) -> Iterator[Paradox]:
     """Solids that are not there where nothing hides them, but for what another colour explains."""
     tracks = [s.track for s in seen.solids]
-    explained = [(c, p.first, p.last) for p in turned for c in p.colours]
     for track in tracks:
+        mine = [p for p in turned if track.colour in p.colours]
         for gap in absences(track, list(seen.blobs)):
-            if any(
-                c == track.colour and gap.start - 2 <= last and first <= gap.stop + 1 for c, first, last in explained
-            ):
+            if any(p.first <= gap.stop + 1 and gap.start - 1 <= p.last + 1 for p in mine):
                 continue
             twin = any(t is not track and t.colour == track.colour and gap.stop in t.blobs for t in tracks)
-            late = gap.start == 0
-            kind = "vanishes" if not late else "doubles" if twin else "appears"
-            yield _paradox(kind, len(gap) + 1e-6, [track], gap.start - 1, min(gap.stop, len(seen.blobs) - 1))
+            kind = "vanishes" if gap.start > 0 else "doubles" if twin else "appears"
+            yield _paradox(kind, float(len(gap)), [track], gap.start - 1, min(gap.stop, len(seen.blobs) - 1))
 
 
 def _recoloured(seen: Seen) -> Iterator[Paradox]:

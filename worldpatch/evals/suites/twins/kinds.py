@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from zlib import crc32
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from worldpatch.config import UserError
 from worldpatch.evals.suites._task import Form
@@ -24,8 +24,11 @@ from worldpatch.worlds.tabletop import Prop, Solid, props
 
 SEED = 14_142_135  # of the twins' scenes; training never uses it
 TRIES = 200
+MANY = 20  # bounces: more than any clip shows
+CHOICE = 300  # draws from which the fittest bounces are taken
 GRAVITY = 9.81
-DISTANCE = 3.7  # metres from the camera to the middle, about
+GOLDEN = (5**0.5 - 1) / 2  # its multiples are evenly spread between whole numbers
+DISTANCE = 4.0  # metres by which something must be farther from the middle to look half as large, about
 SHORTEST, LONGEST = 2.0, 6.0  # seconds of a clip: less is too short to fall and rise again, more too long to cross in
 
 Twins = tuple[Clip, Clip]
@@ -47,8 +50,8 @@ class Pair:
 def couple(kind: str, number: int, form: Form) -> tuple[Pair, Pair]:
     """Couple `number` of a kind: the same arguments give the same bytes. Raises UserError on an unfit length.
 
-    The control is a moment at which the twins differ, drawn from all those at which no frame is impossible by itself,
-    nor would be in the other pair.
+    The control is a moment, the same in both pairs, at which the twins of either differ and no frame is impossible by
+    itself: the couples of a kind spread theirs evenly over all there are, for early and late ones may look different.
     """
     seconds = (form.frames - 1) / form.rate
     if not SHORTEST <= seconds <= LONGEST:
@@ -57,8 +60,9 @@ def couple(kind: str, number: int, form: Form) -> tuple[Pair, Pair]:
     for _ in range(TRIES):
         drawn = KINDS[kind](studio(rng, form, number))
         if drawn is not None and all(in_frame(clip) for twins in drawn for clip in twins):
-            alone = np.logical_and(*(apart(*twins) for twins in drawn))
-            one, two = (_pair(rng, alone, *twins) for twins in drawn)
+            fit = np.flatnonzero(np.all([differing(*twins) & apart(*twins) for twins in drawn], axis=0))
+            control = int(fit[int(len(fit) * (number * GOLDEN % 1))])
+            one, two = (_pair(*twins, control) for twins in drawn)
             return one, two
     raise AssertionError(f"no scene of kind {kind} did in {TRIES} tries")
 
@@ -68,10 +72,9 @@ def staged(job: tuple[str, int, Form]) -> tuple[Pair, Pair]:
     return couple(*job)
 
 
-def _pair(rng: np.random.Generator, alone: Bool[np.ndarray, " t"], possible: Clip, impossible: Clip) -> Pair:
-    differ = differing(possible, impossible)
-    first, moments = int(np.argmax(differ)), np.flatnonzero(differ & alone)
-    return Pair(possible=possible, impossible=impossible, same=slice(0, first), control=int(rng.choice(moments)))
+def _pair(possible: Clip, impossible: Clip, control: int) -> Pair:
+    first = int(np.argmax(differing(possible, impossible)))
+    return Pair(possible=possible, impossible=impossible, same=slice(0, first), control=control)
 
 
 # ------------------------------------------------------------------------------------------------------------ one solid
@@ -80,24 +83,36 @@ def _pair(rng: np.random.Generator, alone: Bool[np.ndarray, " t"], possible: Cli
 def gravity(s: Studio) -> tuple[Twins, Twins]:
     """A ball bounces; its twin does so upside down, between the same heights: it falls up, and turns gently below.
 
-    A ball that loses little is mostly above the middle of these heights, one that loses more mostly below: one of each,
-    so that neither twin is the higher one. They begin anywhere in a bounce.
+    A ball that loses little is mostly high, one that loses more mostly low. The second pair's bounces are chosen to be
+    at each height as often as the first pair's are upside down, so that neither twin is the higher one.
     """
-    return _upside_down(s, s.between(0.97, 1.0)), _upside_down(s, s.between(0.83, 0.87))
+    cast, scale, y = s.cast("ball", "ball"), s.between(0.85, 1.15), s.between(-0.1, 0.3)
+    high = _bounces_on(s, s.between(0.55, 0.8), s.between(0.97, 1.0))
+    drawn = [_bounces_on(s, high.max() * s.between(0.9, 1.1), s.between(0.75, 0.95)) for _ in range(CHOICE)]
+    low = min(drawn, key=lambda heights: np.abs(np.sort(heights) - np.sort(_flipped(high))).sum())
+    one, two = (_upside_down(s, cast.solid(i, y=y, scale=scale), heights) for i, heights in enumerate((high, low)))
+    return one, two
 
 
-def _upside_down(s: Studio, bounce: float) -> Twins:
-    cast, drift = s.cast("ball"), s.side() * s.between(0.0, 0.25)
-    ball = cast.solid(
-        0, x=s.between(-0.2, 0.2) - drift * (s.seconds / 2 + 0.5), y=s.between(-0.1, 0.3), lift=s.between(0.5, 0.75),
-        scale=s.between(0.85, 1.15), velocity=(drift, 0.0, s.between(-1.8, 1.8)), bounce=bounce, friction=0.0,
-    )  # fmt: skip
-    begin = int(s.rng.integers(round(s.form.rate)))
-    pose = s.path(ball, frames=s.form.frames + begin)[begin:]
-    height = pose[..., 2]
-    flipped = pose.copy()
-    flipped[..., 2] = height.max() + height.min() - height
-    return s.film(ball, pose=pose), s.film(ball, pose=flipped)
+def _bounces_on(s: Studio, top: float, bounce: float) -> Series:
+    """Heights of a ball that begins anywhere in a bounce up to `top`."""
+    tops = top * bounce ** (2 * np.arange(MANY))
+    return _bouncing(s.times, tops, s.between(0.0, np.sqrt(8 * top / GRAVITY)))
+
+
+def _flipped(heights: Series) -> Series:
+    return heights.max() + heights.min() - heights
+
+
+def _upside_down(s: Studio, ball: Solid, heights: Series) -> Twins:
+    x = s.between(-0.2, 0.2) + s.side() * s.between(0.0, 0.25) * (s.times - s.seconds / 2)
+    clips = []
+    for height in (heights, _flipped(heights)):
+        pose = s.still(ball)
+        pose[:, 0, 0] = x
+        pose[:, 0, 2] += height
+        clips.append(s.film(ball, pose=pose))
+    return clips[0], clips[1]
 
 
 def energy(s: Studio) -> tuple[Twins, Twins]:
@@ -111,11 +126,11 @@ def _bounces(s: Studio) -> Twins:
     cast, drift = s.cast("ball"), s.side() * s.between(0.0, 0.25)
     ball = cast.solid(0, y=s.between(-0.1, 0.3), scale=s.between(0.85, 1.15))
     kept = s.between(0.81, 0.87) ** 2  # of the height from bounce to bounce
-    tops = s.between(0.8, 1.0) * kept ** np.arange(20)
+    tops = s.between(0.8, 1.0) * kept ** np.arange(MANY)
     touches = np.cumsum(np.sqrt(8 * tops / GRAVITY))  # at the end of each bounce
     touches -= touches[0] - s.between(0.15, 0.45)
     whole = np.flatnonzero(touches < s.seconds)[1:]  # bounces that begin and end in the clip
-    order = np.arange(20)
+    order = np.arange(MANY)
     order[whole] = whole[::-1]
     x = s.between(-0.3, 0.3) + drift * (s.times - s.seconds / 2)
     clips = []
@@ -241,8 +256,8 @@ def solidity(s: Studio) -> tuple[Twins, Twins]:
     """A solid runs into a heavy pillar and comes back; its twin goes through it. Another goes past behind the pillar;
     its twin comes back though nothing is in its way.
 
-    The lane decides which is possible. What goes through is hidden as long as what goes past, so that going on and
-    coming back are each once possible and once impossible, and look alike in both.
+    The lane decides which is possible. What is farther moves and measures as much more as makes it look alike, so that
+    what goes past is hidden as long as what goes through: going on and coming back are each once impossible.
     """
     cast = s.cast(s.shape(), s.shape("box", "cylinder"))
     scale, half = s.between(0.58, 0.68), s.between(0.18, 0.21)
@@ -252,14 +267,13 @@ def solidity(s: Studio) -> tuple[Twins, Twins]:
     side, meet, lane = s.side(), s.between(0.31, 0.35) * s.seconds, s.between(0.48, 0.55)
     on = s.between(1.8, 1.98) / s.seconds * (s.times - meet)
     back = np.where(on > 0, -s.between(0.35, 0.45) * on, on)  # a restitution of about 0.4, lest it leave the picture
-    clips = []
+    gap, clips = half + cast.solid(0, scale=scale).size[0], []
     for behind in (0.0, lane):
-        solid = cast.solid(
-            0, x=-1.0, scale=scale * (1 + behind / (2 * DISTANCE))
-        )  # farther: larger, so as to hide as much
+        farther = 1 + behind / DISTANCE
+        solid = cast.solid(0, x=-1.0, scale=farther * scale)
         for way in (back, on):
             pose = s.still(solid, pillar)
-            pose[:, 0, 0], pose[:, 0, 1] = x + side * (way - half - solid.size[0]), y + behind
+            pose[:, 0, 0], pose[:, 0, 1] = x + side * farther * (way - gap), y + behind
             clips.append(s.film(solid, pillar, pose=pose))
     returns, through, shies, past = clips
     return (returns, through), (past, shies)
