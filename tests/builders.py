@@ -299,8 +299,9 @@ def autoencoder(folder: Path, channels: int = CHANNELS) -> Path:
     return folder
 
 
-def exported(folder: Path) -> Path:
-    """A tiny model with random weights in the files of a real one: clips of 5 frames of 32x32 at 8 per second."""
+def exported(folder: Path, steps: int = 2) -> Path:
+    """A tiny model with random weights in the files of a real one: clips of 32x32 at 8 per second, 5 frames, or as many
+    as `steps` of the latent hold."""
     autoencoder(folder, channels=16)
     tokenizer = bytepair.train_tokenizer(CAPTIONS, 300)
     text = bytepair.Config(vocabulary=tokenizer.get_vocab_size(), width=32, depth=1, heads=2, max_tokens=128)
@@ -316,7 +317,7 @@ def exported(folder: Path) -> Path:
         "text": config.dump(text),
         "words": sorted({word for caption in CAPTIONS for word in caption.split()}),
         "captions": sorted(CAPTIONS),
-        "trained_on": {"clips": len(CAPTIONS), "grids": [[2, 4, 4]], "rates": [8.0]},
+        "trained_on": {"clips": len(CAPTIONS), "grids": [[steps, 4, 4]], "rates": [8.0]},
         "training": {},
     }
     (folder / "model.json").write_text(json.dumps(record, indent=1))

@@ -171,11 +171,7 @@ def test_clips_too_short_for_physics_are_refused():
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model whose usual clip is long enough for twins."""
-    folder = builders.exported(tmp_path_factory.mktemp("model"))
-    record = json.loads((folder / "model.json").read_text())
-    record["trained_on"]["grids"] = [[7, 4, 4]]
-    (folder / "model.json").write_text(json.dumps(record))
-    return folder
+    return builders.exported(tmp_path_factory.mktemp("model"), steps=7)
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,11 @@ def size(text: str) -> tuple[int, int]:
     return width, height
 
 
+def words(text: str) -> tuple[str, ...]:
+    """ "a, b" -> ("a", "b")."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
 def assign(values: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
     """The values with each "a.b=value" put in its place; a value is JSON where it can be read as such, else text.
 

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from worldpatch.cli import arena, twins
-from worldpatch.cli._parse import device, size, threads
+from worldpatch.cli._parse import device, size, threads, words
 from worldpatch.cli._progress import clock, meter
 from worldpatch.config import UserError
 
@@ -194,12 +194,8 @@ def _choice(
     if size_ is not None:
         changes["width"], changes["height"] = size(size_)
     form = replace(form, **{k: v for k, v in changes.items() if v is not None})
-    asked = chosen(MODES, _words(modes), "mode") if modes else list(evaluate.find(suite).modes)
-    return Choice(form=form, modes=tuple(asked), count=count, only=tuple(_words(only)))  # type: ignore[arg-type]
-
-
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
+    asked = chosen(MODES, words(modes), "mode") if modes else list(evaluate.find(suite).modes)
+    return Choice(form=form, modes=tuple(asked), count=count, only=words(only))  # type: ignore[arg-type]
 
 
 def _positive(**values: int | None) -> None:

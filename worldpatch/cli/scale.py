@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from worldpatch.cli import _recipes
-from worldpatch.cli._parse import device, threads
+from worldpatch.cli._parse import device, threads, words
 from worldpatch.cli._progress import amount, clock, meter
 from worldpatch.config import ROOT, UserError
 
@@ -57,6 +57,40 @@ def run(
         sample(found, out, level, where)
     if not quiet:
         print(f"{out}: {len(found)} networks, {clock(time.monotonic() - begun)}; now: worldpatch scale fit {out}")
+
+
+@app.command()
+def judge(
+    folder: Annotated[Path, typer.Argument(help="Folder of a `scale run`.")],
+    count: Annotated[int, typer.Option(help="Scenes of each scenario and split.")] = 2,
+    seeds: Annotated[int, typer.Option(help="Clips of each scene.")] = 2,
+    only: Annotated[str, typer.Option(help="Some scenarios, as in free_fall,bounce.  [default: all]")] = "",
+    pairs: Annotated[int, typer.Option(help="Twins of each of the seven kinds; an even number.")] = 64,
+    workers: Annotated[int, typer.Option(help="Processes that render and score.")] = 2,
+    device_: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Ask the best network of each budget for physics: the physics suite from text alone, and possible beside
+    impossible twins.
+
+    What it gets wrong goes into FOLDER/points.jsonl; `scale fit` then draws it against compute.
+    """
+    for name, value in (("count", count), ("seeds", seeds), ("workers", workers)):
+        if value < 1:
+            raise UserError(f"{name} {value} must be at least 1")
+    from worldpatch.train.scaling import physics, points
+
+    chosen = points.best(points.read(folder))
+    if not chosen:
+        raise UserError(f"{folder} holds no network of a law: give the folder of a `worldpatch scale run`")
+    with meter(quiet) as progress:
+        probe = physics.probe(
+            folder / chosen[0].export, folder / "twins", count=count, seeds=seeds, only=words(only), pairs=pairs,
+            device=device(device_), workers=workers, progress=progress,
+        )  # fmt: skip
+        points.judge(folder, probe)
+    if not quiet:
+        print(f"{folder}: {len(chosen)} networks judged; now: worldpatch scale fit {folder}")
 
 
 @app.command()

@@ -89,7 +89,7 @@ def _group(
 ) -> tuple[Group | None, Float[np.ndarray, " r"], dict[str, float]]:
     """A group, the skills of its resamples, and the skills of its baselines; None where no metric sees anything."""
     metrics: dict[str, Metric] = {k: m for t in tasks for k, m in t.metrics.items()}
-    others = [b for b in tasks[0].baselines if b not in ("real", "copy")]
+    others = [b for b in tasks[0].baselines if b != "real"]
     draw = np.random.default_rng(0).integers(len(tasks), size=(RESAMPLES, len(tasks)))
     measured, resampled, weights, base = [], [], [], {b: [] for b in others}
     for key, metric in metrics.items():

@@ -77,6 +77,7 @@ def model(
     suite: Suite,
     choice: Choice | None = None,
     *,
+    tasks: list[Task] | None = None,
     seeds: int = SEEDS,
     sampling: Sampling | None = None,
     device: str = "cpu",
@@ -85,14 +86,15 @@ def model(
 ) -> Made:
     """A trained model on a suite: by default all of it, at the model's usual size. No best-of-n: every clip counts.
 
-    Raises UserError on an unknown model or part of a suite, and on a size the model cannot make.
+    `tasks` are the suite's for this choice, where they were made already. Raises UserError on an unknown model or part
+    of a suite, and on a size the model cannot make.
     """
     if not 1 <= seeds <= MOST_SEEDS:
         raise UserError(f"seeds {seeds} is outside 1 to {MOST_SEEDS} clips per task")
     pipeline, sampling = generate.load(generate.find(name), device), sampling or Sampling()
     choice = choice or Choice(form=usual(pipeline), modes=suite.modes)
     pipeline.spec.grid(choice.form.frames, choice.form.height, choice.form.width)
-    tasks = suite.tasks(choice, workers, progress)
+    tasks = suite.tasks(choice, workers, progress) if tasks is None else tasks
     jobs = [(task, _seed(task, s)) for task in tasks for s in range(seeds)]
     clips: list[Frames] = []
     for frames in sample(pipeline, jobs, sampling):

@@ -1,7 +1,9 @@
 """`worldpatch scale` end to end on a tiny grid: run, fit, plan; what is wrong is one line and exit code 2."""
 
+import dataclasses
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -73,6 +75,23 @@ def test_run_trains_the_grid_and_goes_on(home: Path, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out == ""
 
 
+def test_judge_asks_the_best_for_physics(swept: Path, home: Path, capsys: pytest.CaptureFixture[str]):
+    pytest.importorskip("mujoco")
+    folder = home / "judged"
+    folder.mkdir()
+    shutil.copy(home / "planted" / "grid.json", folder)
+    builders.exported(folder / "model", steps=7)
+    for point in builders.points(PLANTED, (1e12, 2e12, 4e12), [2e4 * 2**k for k in range(7)], noise=1e-3):
+        points.append(folder, dataclasses.replace(point, export="model"))
+    flags = ["--count", "1", "--seeds", "1", "--pairs", "2", "--only", "free_fall", "--workers", "1"]
+    assert main(["scale", "judge", "judged", *flags]) == 0 and "3 networks judged" in capsys.readouterr().out
+    assert main(["scale", "fit", "judged", "-q"]) == 0
+    judged = [p.scores for p in points.read(folder) if p.scores]
+    assert len(judged) == 3 and all(0 <= share <= 1 for scores in judged for share in scores.values())
+    report = (folder / "report.md").read_text()
+    assert "out of range" in report and "impossible twins preferred" in report
+
+
 def test_fit_writes_a_law_a_report_and_pictures(swept: Path):
     assert {"law.json", "report.md", "loss_compute.png", "isoflop.png"} <= {p.name for p in swept.iterdir()}
     found = law.read(swept / "law.json")
@@ -107,6 +126,8 @@ def test_plan_prints_what_a_budget_buys(swept: Path, capsys: pytest.CaptureFixtu
         ("run mine:tiny --out x --jobs 0", "jobs 0 is outside 1 to 256"),
         ("run cpu:dit --out x", "returned Run"),
         ("fit nowhere", "grid.json is missing"),
+        ("judge nowhere", "nowhere holds no network of a law"),
+        ("judge planted --count 0", "count 0 must be at least 1"),
         ("plan --flops 1e18 --law nowhere.json", "nowhere.json is missing"),
         ("plan --flops 1e18 --gpu V100 --law fitted/law.json", "GPU 'V100' is unknown; known: A100"),
         ("plan --flops nan --law fitted/law.json", "flops nan is outside"),

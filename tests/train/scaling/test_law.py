@@ -69,7 +69,7 @@ def test_report_and_pictures_say_what_was_found(found, made, tmp_path: Path):
     text = report.markdown(made, found, pictures)
     assert all(f"({name})" in text for name in names)
     assert "it does not transfer" in text and "it transfers" in text and "1.6e+13 (held out)" in text
-    assert "physics/out:" in text and all(f"\n| {p.name} |" in text for p in found)
+    assert "- out: " in text and all(f"\n| {p.name} |" in text for p in found)
 
 
 def test_scores_stand_in_where_no_probe_was():
@@ -94,6 +94,7 @@ def test_points_survive_their_file(found, tmp_path: Path):
 
 def test_a_probe_may_come_after_the_sweep(tmp_path: Path):
     sweep = [*builders.points(PLANTED, (1e12, 2e12), (1e5,)), *builders.rate_points(0.0)[:1]]
+    sweep.append(dataclasses.replace(sweep[0], loss=9.0))
     sweep = [dataclasses.replace(p, export=f"{p.name}-{p.budget:.0e}", scores={"sheet/colour": 0.5}) for p in sweep]
     for point in sweep:
         points.append(tmp_path, point)
@@ -108,8 +109,8 @@ def test_a_probe_may_come_after_the_sweep(tmp_path: Path):
     with pytest.raises(KeyboardInterrupt):
         points.judge(tmp_path, probe)
     found = points.judge(tmp_path, probe)
-    assert asked == [sweep[0].export, sweep[1].export, sweep[1].export], "rates are not judged, nor anyone twice"
-    assert found == points.read(tmp_path) and found[2] == sweep[2]
+    assert asked == [sweep[0].export, sweep[1].export, sweep[1].export], "only the best, and nobody twice"
+    assert found == points.read(tmp_path) and found[2:] == sweep[2:]
     assert found[0].scores == found[1].scores == {"sheet/colour": 0.5, "physics/in": 0.1}
 
 

@@ -74,7 +74,7 @@ def _isoflop(law: Law, found: Sequence[Point], folder: Path) -> Path:
 def _bins(found: Sequence[Point], folder: Path) -> Path:
     """Where in noise time compute helps: the best run's loss per tenth, one line per budget."""
     figure, axes = _figure("noise time (0 clean, 1 pure noise)", "validation loss")
-    best = [min((p for p in found if p.budget == b), key=lambda p: p.loss) for b in sorted({p.budget for p in found})]
+    best = points.best(found)
     for colour, point in zip(_colours(len(best)), best, strict=True):
         times = (np.arange(len(point.bins)) + 0.5) / len(point.bins)
         axes.plot(times, point.bins, "o-", color=colour, ms=3, lw=1, label=f"{point.budget:.2g} FLOPs")
@@ -116,10 +116,10 @@ def score_curves(found: Sequence[Point]) -> dict[str, list[tuple[float, float]]]
 
     The prompt score stands in, as the share of what prompts ask for that is wrong; it is no physics.
     """
-    best = [min((p for p in found if p.budget == b), key=lambda p: p.loss) for b in sorted({p.budget for p in found})]
+    best = points.best(found)
     names = sorted({k for p in best for k in p.scores if k.startswith(points.PHYSICS)})
     if names:
-        return {n: [(p.flops, p.scores[n]) for p in best if n in p.scores] for n in names}
+        return {n.removeprefix(points.PHYSICS): [(p.flops, p.scores[n]) for p in best if n in p.scores] for n in names}
     judged = [p for p in best if p.scores]
     wrong = [(p.flops, 1 - float(np.mean(list(p.scores.values())))) for p in judged]
     return {"share of prompt criteria failed (stands in for physics)": wrong} if wrong else {}

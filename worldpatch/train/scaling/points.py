@@ -12,7 +12,7 @@ from worldpatch.config import UserError
 
 PHYSICS = "physics/"
 Probe = Callable[[Path], dict[str, float]]
-"""Judges an exported model; keys such as "physics/in" and "physics/out" become curves of their own."""
+"""Judges an exported model: what it gets wrong, by names that begin with PHYSICS; each becomes a curve."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class Point:
     `budget` is the training compute it was meant to get, 0 where it only compares learning rates; `flops` what it got,
     counted product by product, the text encoder aside. `parameters` are those of the blocks (N), `tokens` the patches
     trained on (D), `batch` those of one step. `bins` are losses per tenth of noise time; `scores` what the stage's
-    sheet and the probe said of the export.
+    sheet and `judge` said of the export.
     """
 
     name: str
@@ -59,13 +59,14 @@ def append(folder: Path, point: Point) -> None:
 
 
 def judge(folder: Path, probe: Probe) -> list[Point]:
-    """Let a probe judge the law's networks of a finished sweep that none has judged yet; returns all points.
+    """Let a probe judge the best network of each budget that none has judged yet; returns all points of the sweep.
 
-    For a probe that came after the sweep. The file is replaced after each, so that a stop loses one at most.
+    The file is replaced after each, so that a stop loses one at most.
     """
     found = read(folder)
+    chosen = best(found)
     for i, point in enumerate(found):
-        if point.budget and not any(name.startswith(PHYSICS) for name in point.scores):
+        if point in chosen and not any(name.startswith(PHYSICS) for name in point.scores):
             found[i] = replace(point, scores=point.scores | probe(folder / point.export))
             draft = path(folder).with_suffix(".part")
             draft.write_text("".join(map(_line, found)))
@@ -95,6 +96,12 @@ def read(folder: Path) -> list[Point]:
 def law(points: Sequence[Point]) -> list[Point]:
     """The points that tell of compute, without those whose loss is no number (a rate too high)."""
     return [p for p in points if p.budget and math.isfinite(p.loss)]
+
+
+def best(points: Sequence[Point]) -> list[Point]:
+    """The network of the smallest loss at each budget, in the order of budgets."""
+    mine = law(points)
+    return [min((p for p in mine if p.budget == b), key=lambda p: p.loss) for b in sorted({p.budget for p in mine})]
 
 
 def rates(points: Sequence[Point]) -> list[Point]:

@@ -23,7 +23,7 @@ from worldpatch.train import checkpoint
 from worldpatch.train.loop import Run, train
 from worldpatch.train.scaling import points
 from worldpatch.train.scaling.grid import End, Grid, Trunk, remember, settle, survey
-from worldpatch.train.scaling.points import Point, Probe
+from worldpatch.train.scaling.points import Point
 
 POLL = 1.0  # seconds between looks at the processes
 
@@ -32,13 +32,11 @@ Report = Callable[[float, float, str], None]
 
 
 def sweep(
-    grid: Grid, folder: Path, *, jobs: int = 1, device: str = "cpu", probe: Probe | None = None,
-    report: Report | None = None,
+    grid: Grid, folder: Path, *, jobs: int = 1, device: str = "cpu", report: Report | None = None
 ) -> list[Point]:  # fmt: skip
     """Train and measure all that the grid asks for and the folder lacks, `jobs` networks at a time; returns all points.
 
-    Ctrl-C and SIGTERM let every network finish its step and save, then raise KeyboardInterrupt. With several jobs
-    `probe` must be a function of a module, for other processes to import.
+    Ctrl-C and SIGTERM let every network finish its step and save, then raise KeyboardInterrupt.
     """
     grid = settle(grid, folder, device)
     work, setting = survey(grid)
@@ -47,21 +45,21 @@ def sweep(
     progress = _Progress(work, grid.base.optim.decay, folder, report)
     if jobs == 1:
         for trunk in work:
-            _trunk(trunk, grid.base, folder, device, probe, progress)
+            _trunk(trunk, grid.base, folder, device, progress)
     else:
-        _pool(work, grid.base, folder, device, probe, progress, jobs)
+        _pool(work, grid.base, folder, device, progress, jobs)
     return points.read(folder)
 
 
-def _trunk(trunk: Trunk, base: Run, folder: Path, device: str, probe: Probe | None, done: Callable[[], None]) -> None:
+def _trunk(trunk: Trunk, base: Run, folder: Path, device: str, done: Callable[[], None]) -> None:
     known = {(p.name, p.budget) for p in points.read(folder)}
     for end in trunk.ends:
         if (trunk.name, end.budget) not in known:
-            points.append(folder, _measure(trunk, end, base, folder, device, probe))
+            points.append(folder, _measure(trunk, end, base, folder, device))
             done()
 
 
-def _measure(trunk: Trunk, end: End, base: Run, folder: Path, device: str, probe: Probe | None) -> Point:
+def _measure(trunk: Trunk, end: End, base: Run, folder: Path, device: str) -> Point:
     """Train one end of a trunk and say what came of it."""
     home = folder / "runs" / trunk.name
     branch, run = home / f"{end.steps:08d}", trunk.run(base, end)
@@ -72,8 +70,6 @@ def _measure(trunk: Trunk, end: End, base: Run, folder: Path, device: str, probe
     assert saved is not None
     state = json.loads((saved / "state.json").read_text())
     validation, scores = _logged(branch / "log.jsonl")
-    if probe is not None:
-        scores |= probe(export)
     for path in branch.glob("step-*"):  # the export is enough
         shutil.rmtree(path)
     loss = validation.get("val/loss")
@@ -119,15 +115,13 @@ def _logged(log: Path) -> tuple[dict[str, Any], dict[str, float]]:
 # ------------------------------------------------------------------------------------------------- several processes
 
 
-def _pool(
-    work: Sequence[Trunk], base: Run, folder: Path, device: str, probe: Probe | None, progress: "_Progress", jobs: int
-) -> None:
+def _pool(work: Sequence[Trunk], base: Run, folder: Path, device: str, progress: "_Progress", jobs: int) -> None:
     """Processes that take trunks from one queue. They stop with us: each is told once, finishes its step and saves."""
     context = multiprocessing.get_context("spawn")  # CUDA and OpenMP do not survive a fork
     waiting = context.Queue()
     for trunk in (*work, *[None] * jobs):
         waiting.put(trunk)
-    arguments = (waiting, base, folder, device, probe, max(1, torch.get_num_threads() // jobs))
+    arguments = (waiting, base, folder, device, max(1, torch.get_num_threads() // jobs))
     processes = [context.Process(target=_worker, args=arguments) for _ in range(jobs)]
     former = signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -154,13 +148,13 @@ def _interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
-def _worker(waiting: Any, base: Run, folder: Path, device: str, probe: Probe | None, threads: int) -> None:
+def _worker(waiting: Any, base: Run, folder: Path, device: str, threads: int) -> None:
     if hasattr(os, "setsid"):
         os.setsid()  # Ctrl-C then reaches the parent alone, which asks each of us once
     torch.set_num_threads(threads)
     try:
         while (trunk := waiting.get()) is not None:
-            _trunk(trunk, base, folder, device, probe, lambda: None)
+            _trunk(trunk, base, folder, device, lambda: None)
     except KeyboardInterrupt:
         return
 

@@ -1,91 +1,154 @@
-"""Collision: one solid strikes another; momentum is kept, energy never grows, and neither enters the other."""
+"""Collision: two balls meet; momentum stays, no energy comes from nothing, and neither enters the other.
+
+Mass goes with volume, for all balls are of one stuff. The floor is smooth, so that nothing else takes momentum, and the
+coefficient of restitution that of all tabletop collisions.
+"""
+
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
 
 from worldpatch.evals.suites._task import Metric
-from worldpatch.evals.suites.physics._measure import path_error, velocity
+from worldpatch.evals.suites.physics._measure import Series, path_error
 from worldpatch.evals.suites.physics._scene import Cast, Probe, Range, Staged
 from worldpatch.evals.suites.physics._seen import Seen
-from worldpatch.worlds.tabletop import Script, Solid
+from worldpatch.worlds.tabletop import Script
 
 SHOWN_BY = ("hit",)
 PARAMETERS = {
-    "speed": Range(inside=(0.6, 0.85), outside=((0.42, 0.5),)),  # m/s
-    "bounce": Range(inside=(0.4, 0.8), outside=((0.1, 0.2), (0.95, 1.0))),
-    "scale": Range(inside=(0.85, 1.05), outside=((0.65, 0.75), (1.2, 1.3))),  # of the struck solid
-    "offset": Range(inside=(0.0, 0.0), outside=((0.1, 0.16),)),  # metres by which the first passes beside the middle
+    "speed": Range(inside=(0.45, 0.55), outside=((0.62, 0.7),)),  # m/s, of the first
+    "against": Range(inside=(0.0, 0.0), outside=((0.3, 0.35),)),  # m/s, of the second, towards the first
+    "when": Range(inside=(1.0, 1.15)),  # seconds to the contact
+    "first": Range(inside=(0.7, 0.8), outside=((0.6, 0.66),)),  # of a ball's usual size
+    "second": Range(inside=(0.7, 0.85), outside=((0.9, 0.97),)),
+    "aside": Range(inside=(-0.4, 0.4), outside=((-0.6, -0.5), (0.5, 0.6))),  # of both radii: 0 is head-on
     "side": Range(inside=(-1.0, 1.0)),
 }
-ACTORS = (("ball", "box"), ("ball", "box"))
+ACTORS = (("ball",), ("ball",))
 METRICS = {
-    "passed on": Metric(unit="share", worst=1.0),
     "momentum": Metric(unit="relative", worst=1.0),
-    "energy gained": Metric(unit="relative", worst=1.0, naive=1.0),
-    "entered": Metric(unit="m", worst=0.3, naive=0.3),
+    "energy": Metric(unit="relative", worst=1.0),
+    "through": Metric(unit="share", worst=1.0),
+    "overlap": Metric(unit="m", worst=0.3),
     "contact": Metric(unit="s", worst=1.0, needs="video"),
     "path": Metric(unit="m", worst=1.0, needs="video"),
 }
-START, STRUCK = 0.85, 0.1  # metres: where the first begins and where the second waits, on either side of the middle
-NOTICEABLE = 0.08  # m/s
-VOLUME = {"ball": 4 / 3 * np.pi, "box": 8.0}
+START, BOUNCE = -1.0, 0.5  # metres: where the first begins; restitution
+FEWEST = 3  # frames on either side of the contact
+NEAR = 0.12  # metres between surfaces: balls that never come nearer do not collide
+OUTLINE = 0.5  # pixels by which outlines may seem to overlap where they only touch
+SLOWEST = 0.1  # m/s: balls that are slower together do not move
 
 
 def stage(p: dict[str, float], cast: Cast) -> Staged:
     side = 1.0 if p["side"] > 0 else -1.0
-    glide = {"friction": 0.0, "bounce": p["bounce"]}
-    first = cast.solid(0, x=-START * side, y=p["offset"], velocity=(side * p["speed"], 0.0, 0.0), **glide)
-    second = cast.solid(1, x=STRUCK * side, scale=p["scale"], **glide)
-    where = f"{'rolls' if first.shape == 'ball' else 'slides'} to the {'right' if side > 0 else 'left'}"
-    script = Script(kind="hit", solids=(first, second), beats=())
-    return Staged(script=script, prompt=f"a {cast.name(0)} {where} and hits a {cast.name(1)}")
+    smooth = {"friction": 0.0, "bounce": BOUNCE}
+    a = cast.solid(0, scale=p["first"], velocity=(side * p["speed"], 0.0, 0.0), **smooth)
+    b = cast.solid(1, scale=p["second"], velocity=(-side * p["against"], 0.0, 0.0), **smooth)
+    reach = a.size[0] + b.size[0]
+    rise, aside = a.size[0] - b.size[0], p["aside"] * reach  # balls that touch are `reach` apart, in all directions
+    gap = np.sqrt(reach**2 - aside**2 - rise**2) + (p["speed"] + p["against"]) * p["when"]
+    a = a.at(side * START, -aside / 2, a.half_height)
+    b = b.at(side * (START + gap), aside / 2, b.half_height)
+    return Staged(script=Script(kind="hit", solids=(a, b), beats=()), prompt=f"a {cast.name(0)} hits a {cast.name(1)}")
 
 
 def measure(seen: Seen, probe: Probe) -> dict[str, float]:
-    one, two = probe.scene.script.solids[:2]
-    a, b = (seen.ground(probe.k(i)) for i in (0, 1))
-    true_a, true_b = (probe.truth.pose[:, probe.k(i), :2].astype(float) for i in (0, 1))
-    side = np.sign(true_b[-1, 0] - true_b[0, 0])
-    moved = _contact(seen.times, side * b[:, 0], first=max(probe.given - 1, 0))
-    before = seen.times < moved - 0.02
-    after = (seen.times > moved + 0.02) & (np.arange(len(b)) >= probe.given)
-    mass, struck = _mass(one), _mass(two)
-    speeds = [_velocity(seen.times[part], x[part]) for x, part in ((a, before), (a, after), (b, after))]
-    momentum = mass * speeds[0]
-    energy = mass * speeds[0] @ speeds[0]
-    later = mass * speeds[1] @ speeds[1] + struck * speeds[2] @ speeds[2]
+    first, pair = max(probe.given - 1, 0), [probe.k(0), probe.k(1)]
+    times, real = seen.times[first:], np.array([s.size[0] for s in probe.scene.script.solids[:2]])
+    radii = real if probe.given else _radii(seen, pair)  # a clip made from words alone has balls of its own sizes
+    there = np.stack([seen.ground(k) for k in pair])[:, first:]
+    true = Hit.fit(times, np.moveaxis(probe.truth.pose[first:, pair, :2], 1, 0), real)
+    gap = _gap(there, radii)
+    hit = Hit.fit(times, np.where(_clear(seen, pair)[first:, None], there, np.nan), radii)
+    met = bool((gap < NEAR).any())
+    if not met:
+        hit = Hit.none()
     return {
-        "passed on": float(not side * speeds[2][0] > NOTICEABLE),
-        "momentum": float(np.linalg.norm(mass * speeds[1] + struck * speeds[2] - momentum) / np.linalg.norm(momentum)),
-        "energy gained": max(0.0, float(later / energy) - 1.0) if energy > 0 else np.nan,
-        "entered": _entered(a[probe.given :], b[probe.given :], one, two),
-        "contact": abs(moved - _contact(seen.times, side * true_b[:, 0], first=max(probe.given - 1, 0))),
-        "path": (path_error(seen, probe, probe.k(0), "ground") + path_error(seen, probe, probe.k(1), "ground")) / 2,
+        "momentum": hit.momentum,
+        "energy": max(hit.energy, 0.0),
+        "through": float(not hit.rebound > 0),
+        "overlap": float(np.nanmax(-gap, initial=0.0)) if met else np.nan,
+        "contact": abs(hit.time - true.time),
+        "path": float(np.mean([path_error(seen, probe, k, "ground") for k in pair])),
     }
 
 
-def _contact(times: Float[np.ndarray, " t"], right: Float[np.ndarray, " t"], first: int) -> float:
-    """When the struck solid's line of motion leaves the place where it waited, in seconds; nan if it never moves."""
-    waits = right[first] if np.isfinite(right[first]) else np.nan
-    gone = np.flatnonzero((right > waits + 0.05) & (np.arange(len(right)) >= first))
-    if len(gone) < 2:
-        return np.nan
-    part = gone[gone < gone[0] + max(3, len(times) // 3)]
-    speed = velocity(times[part], right[part])
-    return float(times[part].mean() - (right[part].mean() - waits) / speed) if speed > NOTICEABLE else np.nan
+def _radii(seen: Seen, pair: list[int]) -> np.ndarray:
+    """Radii in metres of what is seen: of balls on the floor at the height of the truth's; nan if never whole."""
+    origin, forward = seen.camera.pose[0, :3, 3], seen.camera.pose[0, :3, 2]
+    clear = _clear(seen, pair)
+    radii = []
+    for k in pair:
+        places = np.column_stack([seen.ground(k), np.full(len(clear), seen.places[k, 2])])[clear]
+        sizes = np.sqrt(seen.area[clear, k] / np.pi) * ((places - origin) @ forward) / seen.camera.intrinsics[0, 0]
+        sizes = sizes[np.isfinite(sizes)]
+        radii.append(np.median(sizes) if len(sizes) else np.nan)
+    return np.array(radii)
 
 
-def _velocity(times: Float[np.ndarray, " n"], place: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, " 2"]:
-    return np.array([velocity(times, place[:, axis]) for axis in (0, 1)])
+def _pixels(seen: Seen, pair: list[int]) -> np.ndarray:
+    """Median radii in pixels; nan for what is never seen whole."""
+    areas = (seen.area[seen.whole(k), k] for k in pair)
+    return np.array([np.sqrt(np.median(area) / np.pi) if len(area) else np.nan for area in areas])
 
 
-def _mass(solid: Solid) -> float:
-    """In kg: all solids are equally dense."""
-    return solid.density * VOLUME[solid.shape] * solid.size[0] ** 3
+def _clear(seen: Seen, pair: list[int]) -> np.ndarray:
+    """Frames "t" bool in which neither hides a part of the other, which would move its centre."""
+    apart = np.linalg.norm(np.diff(seen.centre[:, pair], axis=1)[:, 0], axis=-1)
+    return apart > _pixels(seen, pair).sum() - OUTLINE
 
 
-def _entered(a: Float[np.ndarray, "t 2"], b: Float[np.ndarray, "t 2"], one: Solid, two: Solid) -> float:
-    """How deep the two are in each other at most, in metres, taken as balls of their half widths; nan if never seen."""
-    deep = one.size[0] + two.size[0] - np.linalg.norm(a - b, axis=1)
-    known = deep[np.isfinite(deep)]
-    return float(np.max(known, initial=0.0)) if len(known) else np.nan
+def _gap(there: np.ndarray, radii: np.ndarray) -> Series:
+    """Metres between the surfaces of two balls on the floor at "2 t 2"."""
+    return np.hypot(np.linalg.norm(there[1] - there[0], axis=-1), radii[1] - radii[0]) - radii.sum()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hit:
+    """Two straight paths with one bend: when it is (seconds), by how much momentum changes there, of all that there
+    was, by what share the kinetic energy grows, and the restitution: how fast the two part along the line between them
+    over how fast they met, below zero where they go on through each other."""
+
+    time: float
+    momentum: float
+    energy: float
+    rebound: float
+
+    @classmethod
+    def none(cls) -> "Hit":
+        return cls(time=np.nan, momentum=np.nan, energy=np.nan, rebound=np.nan)
+
+    @classmethod
+    def fit(cls, times: Series, there: np.ndarray, radii: np.ndarray) -> "Hit":
+        """The bend that leaves least of the path "2 t 2" from one ball to the other unexplained."""
+        known = np.isfinite(there).all((0, 2))
+        t, there = times[known], there[:, known]
+        bends = range(FEWEST, len(t) - FEWEST + 1)
+        if not len(bends):
+            return cls.none()
+        apart = there[1] - there[0]
+        bend = min(bends, key=lambda i: _line(t[:i], apart[:i])[2] + _line(t[i:], apart[i:])[2])
+        before, after = slice(bend), slice(bend, None)
+        old, new = (np.stack([_line(t[part], x[part])[0] for x in there]) for part in (before, after))
+        mass = radii[:, None] ** 3
+        carried = (mass[:, 0] * np.linalg.norm(old, axis=-1)).sum()
+        if carried < SLOWEST * mass.min():
+            return cls.none()
+        (slope, start, _), (later, restart, _) = (_line(t[part], apart[part]) for part in (before, after))
+        turn, shift = later - slope, restart - start
+        time = -float(turn @ shift / (turn @ turn))
+        line = start + slope * time  # from the one to the other when they touch
+        closing = -float(slope @ line)
+        return cls(
+            time=time,
+            momentum=float(np.linalg.norm((mass * (new - old)).sum(0)) / carried),
+            energy=float((mass * new**2).sum() / (mass * old**2).sum() - 1),
+            rebound=float(later @ line) / closing if closing > 0 else np.nan,
+        )
+
+
+def _line(t: Series, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Slope and place at time zero of the line through places "t 2", and what it leaves unexplained."""
+    slope, start = np.polyfit(t, x, 1)
+    return slope, start, float(((x - start - np.outer(t, slope)) ** 2).sum())
