@@ -10,7 +10,9 @@ from worldpatch.config import UserError
 from worldpatch.evals import card, evaluate
 from worldpatch.evals._curves import compare
 from worldpatch.evals._folder import clip, sort
+from worldpatch.evals._sets import distances
 from worldpatch.evals.suites._task import Choice, Form, Task
+from worldpatch.evals.suites.physics import Physics
 from worldpatch.video import write
 
 pytest.importorskip("mujoco")
@@ -40,6 +42,27 @@ def test_the_worlds_own_renders_are_near_perfect(real: evaluate.Made):
     assert real.card["headline"]["skill"] > 0.95
     assert real.card["subject"]["clips"] == 4 and not real.card["protocol"]["notes"]
     assert real.card["variety"] is None, "one clip of each task"
+
+
+class Noise(Physics):
+    """A suite whose tasks ask for noise."""
+
+    def real(self, task: Task) -> np.ndarray:
+        return np.random.default_rng(int(task.key)).integers(0, 256, (5, 16, 16, 3), dtype=np.uint8)
+
+
+def test_sets_of_clips_have_distances_where_there_are_enough():
+    form, suite = Form(height=16, width=16, frames=5), Noise()
+    tasks = [Task(key=str(i), prompt="noise", form=form, strata={"mode": "text"}) for i in range(40)]
+    few = [Task(key=str(i), prompt="noise", form=form, strata={"mode": "image"}) for i in range(8)]
+    samples = [card.Sample(task=t, seed=0, scores={}) for t in (*tasks, *few)]
+    same = [suite.real(s.task) for s in samples]
+    found = distances(suite, samples, same)
+    assert list(found) == ["text"] and list(found["text"]) == ["kernel"], "8 are too few for any, 40 for Frechet's"
+    dark = distances(suite, samples, [clip // 4 for clip in same])
+    kernel = found["text"]["kernel"]
+    assert kernel["clips"] == kernel["reals"] == 40
+    assert dark["text"]["kernel"]["value"] > 3 * max(abs(kernel["value"]), kernel["floor"])
 
 
 def test_damaged_clips_fall_and_are_told(exported: Path, real: evaluate.Made, tmp_path: Path):

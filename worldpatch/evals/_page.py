@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 WORST = 24  # clips on the first sheet
 SHEET = 32  # clips on each of the others
 INK, OURS = "#26282c", "#2f5d9b"
-BASELINES = ("#c06030", "#3a7d44")
+BASELINES = ("#9a9da4", "#c06030", "#3a7d44")
 
 
 def write(made: Made, folder: Path, sheets: bool = False) -> None:
@@ -61,6 +61,9 @@ def table(card: dict[str, Any]) -> str:
         lines.append(f"by {stratum}: {told}")
     if card.get("variety") is not None:
         lines.append(f"clips of one task differ: {_share_of(card['variety'])}")
+    for mode, of in card.get("distances", {}).items():
+        told = ", ".join(f"{k} {_number(d['value'])} (floor {_number(d['floor'])})" for k, d in of.items())
+        lines.append(f"distance from the set of real clips, {mode}: {told}")
     barred = any(m["bar"] is not None for g in card["groups"] for m in g["metrics"])
     heads = ("metric", "value", "real", "naive", "skill", *(["bar"] if barred else []), *others)
     lines += ["", _row(*heads), _rule(len(heads))]

@@ -36,10 +36,9 @@ class Sample:
 
 
 def build(
-    suite: Suite, tasks: Sequence[Task], samples: Sequence[Sample], subject: dict[str, Any], protocol: dict[str, Any],
-    variety: float | None,
+    suite: Suite, tasks: Sequence[Task], samples: Sequence[Sample], subject: dict[str, Any], protocol: dict[str, Any]
 ) -> dict[str, Any]:  # fmt: skip
-    """The card as plain values, fit for JSON. `variety` is the share of tasks whose clips differ from each other."""
+    """The card as plain values, fit for JSON."""
     by_task: dict[str, list[Scores]] = {task.key: [] for task in tasks}
     for sample in samples:
         by_task[sample.task.key].append(sample.scores)
@@ -54,7 +53,6 @@ def build(
             "subject": subject,
             "protocol": protocol,
             "headline": asdict(headline),
-            "variety": variety,
             "groups": [asdict(g) for g in groups],
             "strata": _strata(suite, tasks, scores),
             "samples": [

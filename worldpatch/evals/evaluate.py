@@ -21,6 +21,7 @@ from worldpatch.config import UserError
 from worldpatch.evals import _folder, card
 from worldpatch.evals._model import Sampling as Sampling
 from worldpatch.evals._model import sample
+from worldpatch.evals._sets import distances
 from worldpatch.evals.card import Sample
 from worldpatch.evals.suites._task import Choice, Progress, Suite, Task
 from worldpatch.evals.suites._task import Form as Form
@@ -193,7 +194,8 @@ def _judge(
         samples.append(Sample(task=task, seed=seed, scores=found, notes=tuple(notes)))
         if progress:
             progress("score", len(samples), len(jobs))
-    made = card.build(suite, tasks, samples, subject, protocol, _variety(samples, clips))
+    made = card.build(suite, tasks, samples, subject, protocol)
+    made |= card.plain({"variety": _variety(samples, clips), "distances": distances(suite, samples, clips)})
     return Made(card=made, suite=suite, samples=samples, clips=clips)
 
 
