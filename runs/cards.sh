@@ -12,3 +12,6 @@ for suite in physics pictures prompts_level1 prompts_level2; do
     cp "out/cards/$MODEL/$suite/card.json" "checkpoints/$MODEL/cards/$suite.json"
     cp "out/cards/$MODEL/$suite/card.png" "checkpoints/$MODEL/cards/$suite.png"
 done
+python -m worldpatch eval twins "$MODEL" -o "out/cards/$MODEL/twins" --workers 2
+cp "out/cards/$MODEL/twins/report.json" "checkpoints/$MODEL/cards/twins.json"
+cp "out/cards/$MODEL/twins/preference.png" "checkpoints/$MODEL/cards/twins.png"

@@ -23,6 +23,8 @@ run data build tabletop --level 1 --clips "$VALIDATION" --first 5000000 --vae ta
 run scale run "scale:$RECIPE" --out "$WORK/$RECIPE" --jobs "$JOBS" --device "$DEVICE"
 cp "$WORK/$RECIPE"/points.jsonl "$WORK/$RECIPE"/grid.json "$OUT/"
 if [ "$RECIPE" = gpu ]; then
+  run scale judge "$WORK/$RECIPE" --workers "$WORKERS" --device "$DEVICE" || echo "not judged: the suite needs scipy"
+  cp "$WORK/$RECIPE/points.jsonl" "$OUT/"
   cp "$WORK/$RECIPE/sheet.png" "$OUT/"
   run scale fit "$OUT" || echo "the points are in $OUT: fit them where scipy and matplotlib are"
 fi

@@ -1,5 +1,6 @@
 """The shipped models: what a sentence names is seen in the pixels of the file; what a clip shows is in its features."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from worldpatch.embed import _shipped
 from worldpatch.evals import card, evaluate
 from worldpatch.evals.detect import detect
 from worldpatch.evals.suites._task import Choice
+from worldpatch.evals.suites.twins import store
 from worldpatch.generate.models import fingerprint
 from worldpatch.train.stages import embed as stage
 from worldpatch.video.read import read
@@ -56,7 +58,7 @@ def test_two_seeds_are_two_videos(tmp_path: Path):
     assert np.abs(made[0] - made[1]).mean() > 2
 
 
-CARDS = sorted((ROOT / "checkpoints").glob("*/cards/*.json"))
+CARDS = sorted(p for p in (ROOT / "checkpoints").glob("*/cards/*.json") if p.stem != "twins")
 
 
 @pytest.mark.parametrize("path", CARDS, ids=lambda p: f"{p.parts[-3]}-{p.stem}")
@@ -76,4 +78,7 @@ def test_cards_belong_to_their_checkpoint(path: Path):
 
 def test_every_model_has_its_card():
     for model in (ROOT / "checkpoints").glob("*/model.json"):
-        assert {p.stem for p in (model.parent / "cards").glob("*.json")} >= set(evaluate.suites())
+        assert {p.stem for p in (model.parent / "cards").glob("*.json")} == {*evaluate.suites(), "twins"}
+        twins = json.loads((model.parent / "cards" / "twins.json").read_text())
+        assert twins["weights"] == fingerprint(model.parent), "other weights than the card's: run runs/cards.sh"
+        assert twins["version"] == store.version(), "other twins than the card's: run runs/cards.sh"

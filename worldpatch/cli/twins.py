@@ -71,7 +71,10 @@ def _twins(
 
 
 def _write(output: Path, report: dict[str, Any], model: str) -> None:
+    from worldpatch.evals import card
     from worldpatch.evals.suites.twins import draw
+    from worldpatch.generate.models import find, fingerprint
 
-    (output / "report.json").write_text(json.dumps({"model": model, **report}, indent=1) + "\n")
+    whole = {"model": model, "weights": fingerprint(find(model)), **report, "environment": card.environment()}
+    (output / "report.json").write_text(json.dumps(whole, indent=1) + "\n")
     draw.bars(report, output / "preference.png", f"{model}: possible or impossible?")

@@ -28,10 +28,11 @@ def measure(seen: Seen, probe: Probe) -> dict[str, float]:
     absent = (~there & expected).mean() if timed else max(0.0, expected.mean() - there.mean())
     share = max(expected.mean(), 1e-9)
     own = seen.clipped[later] | real.clipped[later]
+    anything = there.any()  # an empty picture has neither doubles nor strangers, and earns nothing by it
     return {
         "absent": float(absent / share),
-        "doubled": float((seen.count[later] > 1).mean()),
-        "strangers": float((seen.strangers[later] > 0).mean()),
+        "doubled": float((seen.count[later] > 1).mean()) if anything else np.nan,
+        "strangers": float((seen.strangers[later] > 0).mean()) if anything else np.nan,
         "resized": _distance(_size(seen), _size(real), later, there & ~own, timed),
         "reshaped": _distance(_aspect(seen), _aspect(real), later, there & ~own, timed),
     }
