@@ -15,7 +15,7 @@ def sheet(found: Sequence[Point], folder: Path, level: int, device: str = "cpu",
     from worldpatch.evals.suites.prompts import fixed32
     from worldpatch.video.sheet import contact_sheet
 
-    chosen = columns(points.law(found))
+    chosen = columns(found)
     asked = [p.caption for p in fixed32(level)[:prompts]]
     sampled = [_samples(folder / point.export, asked, device) for point in chosen]
     clips = [films[i] for i in range(len(asked)) for films in sampled]
@@ -27,9 +27,8 @@ def sheet(found: Sequence[Point], folder: Path, level: int, device: str = "cpu",
 
 def columns(found: Sequence[Point]) -> list[Point]:
     """The best networks of the smallest, the middle and the largest budget."""
-    budgets = sorted({p.budget for p in found})
-    picked = dict.fromkeys((budgets[0], budgets[len(budgets) // 2], budgets[-1]))
-    return [min((p for p in found if p.budget == budget), key=lambda p: p.loss) for budget in picked]
+    best = points.best(found)
+    return [best[i] for i in dict.fromkeys((0, len(best) // 2, len(best) - 1))]
 
 
 def _samples(export: Path, prompts: Sequence[str], device: str) -> list:
