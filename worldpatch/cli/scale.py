@@ -1,6 +1,8 @@
 """`worldpatch scale`: sweeps over sizes and compute, the law they follow, and plans from it."""
 
+import platform
 import time
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -117,7 +119,8 @@ def fit(
             _copy(folder / name, home / name)
     if (home / "sheet.png").exists():
         pictures.append(home / "sheet.png")
-    (home / "report.md").write_text(report.markdown(made, found, pictures))
+    where = f"Fitted on {date.today()}, {platform.platform()}: `worldpatch scale fit {folder}`."
+    (home / "report.md").write_text(report.markdown(made, found, pictures, where))
     if not quiet:
         exponent = made.isoflop.parameters.exponent
         print(f"{home}/report.md, law.json and {len(pictures)} pictures; best parameters grow as C^{exponent:.2f}")

@@ -36,12 +36,13 @@ parameter and patch was {per_pair:.2f}, where 6ND says 6: attention, and what on
 """
 
 
-def markdown(law: Law, found: Sequence[Point], pictures: Sequence[Path]) -> str:
-    """The whole report, pictures by their names."""
+def markdown(law: Law, found: Sequence[Point], pictures: Sequence[Path], made: str = "") -> str:
+    """The whole report, pictures by their names; `made` says when, where and how."""
     of_law = points.law(found)
     parts = [
-        _head(law, of_law), _exponents(law), _valleys(law), _held_out(law), *[_transfer(t) for t in law.transfers],
-        _scores(of_law), *[f"![{CAPTIONS[p.name]}]({p.name})\n" for p in pictures], _runs(found),
+        _head(law, of_law), made and f"{made}\n", _exponents(law), _valleys(law), _held_out(law),
+        *[_transfer(t) for t in law.transfers], _scores(of_law), *[f"![{CAPTIONS[p.name]}]({p.name})\n" for p in pictures],
+        _runs(found),
     ]  # fmt: skip
     return "\n".join(part for part in parts if part)
 
