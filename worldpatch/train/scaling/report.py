@@ -41,8 +41,8 @@ def markdown(law: Law, found: Sequence[Point], pictures: Sequence[Path], made: s
     of_law = points.law(found)
     parts = [
         _head(law, of_law), made and f"{made}\n", _exponents(law), _valleys(law), _held_out(law),
-        *[_transfer(t) for t in law.transfers], _scores(of_law), *[f"![{CAPTIONS[p.name]}]({p.name})\n" for p in pictures],
-        _runs(found),
+        *[_transfer(t) for t in law.transfers], _scores(of_law),
+        *[f"![{CAPTIONS[p.name]}]({p.name})\n" for p in pictures], _runs(found),
     ]  # fmt: skip
     return "\n".join(part for part in parts if part)
 
