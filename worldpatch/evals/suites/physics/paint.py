@@ -50,10 +50,10 @@ def measure(seen: Seen, probe: Probe) -> dict[str, float]:
     paint, real = (s.mask(_another(probe.cast)) for s in (seen, probe.real))
     area, true = paint.sum((1, 2))[new], real.sum((1, 2))[new]
     both, either = (paint & real).sum((1, 2))[new], (paint | real).sum((1, 2))[new]
-    found = {
-        "area": float(np.abs(area - true).sum() / true.sum()),
-        "stroke": float(1 - both.sum() / either.sum()),
-    }
+    found = {}
+    if true.any():
+        found["area"] = float(np.abs(area - true).sum() / true.sum())
+        found["stroke"] = float(1 - both.sum() / either.sum())
     first = max(probe.given, 1)
     if (paint[first:].any(0) & ~paint[:first].any(0)).sum() < LEAST * paint[0].size:
         return found | {"lost": np.nan, "strays": np.nan}
