@@ -55,6 +55,7 @@ def scoring(report: Report, clips: int) -> float:
 def _task(name: str, form: Form) -> Task:
     """A scenario's first scene, as the suite asks for it, without its baselines."""
     drawn = probe(name, "in", 0, form).mode(form.given)
+    assert drawn.real  # seen once, with the scene, and kept
     return Task(
         key=name, prompt=drawn.scene.caption, form=form, strata={}, reference=drawn, metrics=metrics(name, "video")
     )

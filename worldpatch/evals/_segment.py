@@ -60,9 +60,17 @@ def label(frames: UInt8[np.ndarray, "t h w 3"]) -> Int[np.ndarray, "t h w"]:
     present = np.unique(nearest) + 1
     if len(present) < 2:
         return raw.astype(np.int64)
-    votes = np.stack([ndimage.uniform_filter((raw == k).astype(np.float32), 3, axes=(1, 2)) for k in present])
-    voted = np.where(raw > 0, present[votes.argmax(0)], 0).astype(np.int64)
+    voted, part = raw.astype(np.int64), _held(raw > 0)
+    votes = [ndimage.uniform_filter((raw[part] == k).astype(np.float32), 3, axes=(1, 2)) for k in present]
+    voted[part] = np.where(raw[part] > 0, present[np.stack(votes).argmax(0)], 0)
     return np.stack([_without_rims(frame) for frame in voted])
+
+
+def _held(mask: Bool[np.ndarray, "t h w"]) -> tuple[slice, slice, slice]:
+    """The part of all frames that holds what is true, and a pixel around it."""
+    rows, columns = np.flatnonzero(mask.any((0, 2))), np.flatnonzero(mask.any((0, 1)))
+    down, across = (slice(max(0, int(of[0]) - 1), int(of[-1]) + 2) for of in (rows, columns))
+    return slice(None), down, across
 
 
 def _without_rims(labels: Int[np.ndarray, "h w"]) -> Int[np.ndarray, "h w"]:
@@ -72,33 +80,41 @@ def _without_rims(labels: Int[np.ndarray, "h w"]) -> Int[np.ndarray, "h w"]:
         return labels
     square, thickness = np.ones((3, 3)), max(1, round(RIM * labels.shape[1] / 2))
     thick = np.zeros(labels.shape, dtype=bool)
-    for k in colours:
-        mask = labels == k
+    for k, box in _boxes(labels):
+        mask = labels[box] == k
         core = ndimage.binary_erosion(mask, square, iterations=thickness)
-        thick |= ndimage.binary_propagation(core, square, mask=mask)
-    beside = np.asarray(ndimage.binary_dilation(thick, square), dtype=bool)
+        thick[box] |= ndimage.binary_propagation(core, square, mask=mask)
     thin = (labels > 0) & ~thick
+    if not thin.any():
+        return labels
+    beside = np.asarray(ndimage.binary_dilation(thick, square), dtype=bool)
     parts, _ = ndimage.label(thin, structure=square)  # pyright: ignore[reportGeneralTypeIssues]
     touching = np.isin(parts, np.unique(parts[thin & beside])) & thin
+    if not touching.any():
+        return labels
     nearest = np.asarray(ndimage.distance_transform_edt(~thick, return_distances=False, return_indices=True))
     return np.where(touching, labels[tuple(nearest)], labels)
 
 
 def blobs(labels: Integer[np.ndarray, "h w"]) -> list[Blob]:
     """The coloured blobs of a frame's labels, highlights filled in, specks dropped."""
-    found = []
-    for k, colour in enumerate(PALETTE, start=1):
-        mask = labels == k
-        if not mask.any():
-            continue
-        holes_filled = np.asarray(ndimage.binary_fill_holes(mask), dtype=bool) & (mask | (labels == 0))
+    found, names = [], list(PALETTE)
+    for k, box in _boxes(labels):
+        mask, rows, columns = labels[box] == k, box[0].start, box[1].start
+        holes_filled = np.asarray(ndimage.binary_fill_holes(mask), dtype=bool) & (mask | (labels[box] == 0))
         parts, _ = ndimage.label(holes_filled, structure=np.ones((3, 3)))  # pyright: ignore[reportGeneralTypeIssues]
-        for i, span in enumerate(ndimage.find_objects(parts), start=1):
-            part = parts == i
-            area = int(part.sum())
-            if area >= MIN_AREA * labels.size:
-                found.append(make_blob(colour, part, (span[0].start, span[1].start, span[0].stop, span[1].stop)))
+        for i, (down, across) in enumerate(ndimage.find_objects(parts), start=1):
+            if np.count_nonzero(parts == i) >= MIN_AREA * labels.size:
+                whole = np.zeros(labels.shape, dtype=bool)
+                whole[box] = parts == i
+                edges = rows + down.start, columns + across.start, rows + down.stop, columns + across.stop
+                found.append(make_blob(names[k - 1], whole, edges))
     return found
+
+
+def _boxes(labels: Integer[np.ndarray, "h w"]) -> list[tuple[int, tuple[slice, slice]]]:
+    """Every colour that is there, with the part of the frame that holds all of it: what lies outside needs no work."""
+    return [(k, box) for k, box in enumerate(ndimage.find_objects(labels), start=1) if box is not None]
 
 
 def make_blob(colour: str, mask: Bool[np.ndarray, "h w"], box: tuple[int, int, int, int]) -> Blob:
