@@ -60,7 +60,8 @@ def label(frames: UInt8[np.ndarray, "t h w 3"]) -> Int[np.ndarray, "t h w"]:
     present = np.unique(nearest) + 1
     if len(present) < 2:
         return raw.astype(np.int64)
-    voted, part = raw.astype(np.int64), _held(raw > 0)
+    part = _held(raw > 0)
+    voted: np.ndarray = raw.astype(np.int64)
     votes = [ndimage.uniform_filter((raw[part] == k).astype(np.float32), 3, axes=(1, 2)) for k in present]
     voted[part] = np.where(raw[part] > 0, present[np.stack(votes).argmax(0)], 0)
     return np.stack([_without_rims(frame) for frame in voted])
