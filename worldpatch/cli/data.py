@@ -1,5 +1,6 @@
 """`worldpatch data`: worlds become data sets and contact sheets."""
 
+import json
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +12,7 @@ from worldpatch.cli._parse import assign, device, size
 from worldpatch.cli._progress import amount, clock, meter
 from worldpatch.config import UserError
 
-app = typer.Typer(no_args_is_help=True, help="Render worlds into data sets, and look at them.")
+app = typer.Typer(no_args_is_help=True, help="Data sets: from worlds, and from videos.")
 
 World = Annotated[str, typer.Argument(help=f"One of {listing('worlds')}.")]
 Level = Annotated[int | None, typer.Option(help="How much happens: the world's difficulty dial.")]
@@ -105,6 +106,24 @@ def preview(
         sheet.contact_sheet(films, captions, output)
     if not quiet:
         print(f"{output}: {clips} clips of {world}")
+
+
+@app.command()
+def shots(
+    file: Annotated[Path, typer.Argument(help="A video.")],
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object: the rate and all boundaries.")] = False,
+) -> None:
+    """Print where a video's shots begin: the first new frame, its time, and what it is: cut, fade or dissolve."""
+    from worldpatch.data.shots import detect
+
+    rate, found = detect(file)
+    if json_:
+        print(json.dumps({"file": str(file), "rate": rate, "boundaries": [b.json() for b in found]}, indent=1))
+        return
+    for b in found:
+        span = "" if b.start == b.stop else f", frames {b.start} to {b.stop}"
+        print(f"{b.time:9.3f} s  frame {b.frame:6}  {b.kind}{span}")
+    print(f"{len(found)} boundaries" if found else "one shot")
 
 
 def _options(world: str, level: int | None, size_: str | None, assignments: list[str] | None) -> dict[str, Any]:

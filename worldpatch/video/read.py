@@ -95,15 +95,26 @@ def read(
     return np.stack(taken), rate
 
 
-def stream(path: str | Path) -> tuple[float, Iterator[Frame]]:
-    """The rate of a video or picture and its frames one by one, at constant memory. Errors as for `read`."""
+def stream(path: str | Path, side: int | None = None) -> tuple[float, Iterator[Frame]]:
+    """The rate of a video or picture and its frames one by one, at constant memory. Errors as for `read`.
+
+    With `side`, frames that are longer on their longer side are shrunk to it as they are decoded.
+    """
     path = existing(path)
     if (image := open_still(path)) is not None:
         rate, holds = _timing(image, path)
-        return rate, _still_frames(image, path, holds)
+        frames = _still_frames(image, path, holds)
+        return rate, frames if side is None else (resize(f[None], *_shrunk(f.shape[:2], side))[0] for f in frames)
     with _decodable(path) as (_, stream, _):
         rate = _rate(stream)
-    return rate, _video_frames(path)
+    return rate, _video_frames(path, side)
+
+
+def _shrunk(size: tuple[int, ...], side: int) -> tuple[int, int]:
+    """Height and width at the same aspect, no longer than `side`."""
+    scale = min(1.0, side / max(size))
+    height, width = (max(1, round(scale * length)) for length in size)
+    return height, width
 
 
 def _scaled(frame: Frame, height: int | None, width: int | None, rule: Rule) -> UInt8[np.ndarray, "height width 3"]:
@@ -255,9 +266,10 @@ def _decode(container: Any, stream: Any) -> Iterator[Any]:
         log.warning("%s: %d damaged packets skipped", container.name, damaged)
 
 
-def _video_frames(path: Path) -> Iterator[Frame]:
+def _video_frames(path: Path, side: int | None = None) -> Iterator[Frame]:
     with _decodable(path) as (_, stream, decoded):
         size = _display_size(stream)
+        size = size if side is None else _shrunk(size, side)
         yield from (_upright(frame, size) for frame in _steady(decoded, _rate(stream)))
 
 
