@@ -97,7 +97,7 @@ def _rule(columns: int) -> str:
 
 
 def _share_of(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.0f}%"
+    return "" if value is None else f"{100 * value + 0.0:.0f}%"  # the sum makes -0 a 0
 
 
 def _range(interval: Sequence[float]) -> str:
