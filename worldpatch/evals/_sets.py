@@ -9,6 +9,7 @@ from jaxtyping import UInt8
 
 from worldpatch import config
 from worldpatch.config import UserError
+from worldpatch.evals._features import features
 from worldpatch.evals.card import Sample
 from worldpatch.evals.suites._task import Suite
 
@@ -28,14 +29,14 @@ def distances(suite: Suite, samples: Sequence[Sample], clips: Sequence[Frames]) 
         metrics = {name: config.resolve("evals/metrics", name) for name in METRICS}
         fit = {name: m for name, m in metrics.items() if min(len(chosen), len(tasks)) >= m.LEAST}
         real = [clip for task in tasks if (clip := suite.real(task)) is not None] if fit else []
-        if len(real) < len(tasks):
+        if not fit or len(real) < len(tasks):
             continue
-        made = [clips[i] for i in chosen]
         try:
-            results = {name: m.score(made, real) for name, m in fit.items()}
+            made, due = features([clips[i] for i in chosen]), features(real)
         except UserError as error:
             log.warning("no distances between sets of clips: %s", error)
             return {}
-        counts = {"clips": len(made), "reals": len(real)}
+        results = {name: m.between(made, due) for name, m in fit.items()}
+        counts = {"clips": len(made), "reals": len(due)}
         found[mode] = {name: {"value": r.value, "floor": r.floor, **counts} for name, r in results.items()}
     return found

@@ -7,6 +7,9 @@ even where both sets are alike; that many axes leave twice as many clips as numb
 
 from collections.abc import Sequence
 
+import numpy as np
+from jaxtyping import Float
+
 from worldpatch.evals._features import check_count, features
 from worldpatch.evals.metrics._distances import frechet
 from worldpatch.evals.metrics._result import Frames, Result
@@ -25,5 +28,10 @@ def score(generated: Sequence[Frames], reference: Sequence[Frames]) -> Result:
     motion per frame.
     """
     check_count(generated, reference, LEAST)
-    a, b = (features(clips)[:, :AXES] for clips in (generated, reference))
+    return between(features(generated), features(reference))
+
+
+def between(generated: Float[np.ndarray, "n d"], reference: Float[np.ndarray, "m d"]) -> Result:
+    """The same of features that were taken already."""
+    a, b = generated[:, :AXES], reference[:, :AXES]
     return Result(value=frechet(a, b), per_clip=(), floor=frechet(b[::2], b[1::2]))

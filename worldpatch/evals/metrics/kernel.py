@@ -6,6 +6,9 @@ few, so all features count and fewer clips do than the Frechet distance needs; i
 
 from collections.abc import Sequence
 
+import numpy as np
+from jaxtyping import Float
+
 from worldpatch.evals._features import check_count, features
 from worldpatch.evals.metrics._distances import polynomial_mmd
 from worldpatch.evals.metrics._result import Frames, Result
@@ -22,5 +25,10 @@ def score(generated: Sequence[Frames], reference: Sequence[Frames]) -> Result:
     estimate of zero is as often below as above. Clips of both sets must have one frame rate, as for `frechet`.
     """
     check_count(generated, reference, LEAST)
-    a, b = features(generated), features(reference)
-    return Result(value=polynomial_mmd(a, b), per_clip=(), floor=abs(polynomial_mmd(b[::2], b[1::2])))
+    return between(features(generated), features(reference))
+
+
+def between(generated: Float[np.ndarray, "n d"], reference: Float[np.ndarray, "m d"]) -> Result:
+    """The same of features that were taken already."""
+    floor = abs(polynomial_mmd(reference[::2], reference[1::2]))
+    return Result(value=polynomial_mmd(generated, reference), per_clip=(), floor=floor)

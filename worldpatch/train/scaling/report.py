@@ -35,6 +35,10 @@ on log L. Intervals ({confidence:.0%}) are bootstraps of the residuals: they kno
 parameter and patch was {per_pair:.2f}, where 6ND says 6: attention, and what only some tokens meet.
 """
 
+EDGE = """The best size lies at an end of those that were given this budget: the one measured is only the best of them.
+
+"""
+
 
 def markdown(law: Law, found: Sequence[Point], pictures: Sequence[Path], made: str = "") -> str:
     """The whole report, pictures by their names; `made` says when, where and how."""
@@ -95,7 +99,7 @@ def _valleys(law: Law) -> str:
 
 def _held_out(law: Law) -> str:
     held = law.held_out
-    worst = max(held.errors, key=abs)
+    worst, edge = max(held.errors, key=abs), "" if held.valley.inside else EDGE
     mean = sum(map(abs, held.errors)) / len(held.errors)
     return f"""## The held-out budget, {held.valley.budget:.3g} FLOPs
 
@@ -107,7 +111,8 @@ def _held_out(law: Law) -> str:
 ({held.isoflop_parameters / held.valley.parameters:.2f}x) | {held.parametric_parameters:.3g} \
 ({held.parametric_parameters / held.valley.parameters:.2f}x) |
 
-Each of its {len(held.errors)} networks: the parametric fit is off by {mean:.1%} on average, {worst:+.1%} at worst.
+{edge}Each of its {len(held.errors)} networks: the parametric fit is off by {mean:.1%} on average, \
+{worst:+.1%} at worst.
 """
 
 

@@ -1,7 +1,7 @@
 """Measurements that several scenarios share: paths against the truth, flights, speeds."""
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from worldpatch.evals.suites.physics._scene import Probe
 from worldpatch.evals.suites.physics._seen import Seen
@@ -64,8 +64,3 @@ def middle(place: Series) -> float:
 def relative(value: float, truth: float) -> float:
     """|value - truth| over |truth|."""
     return float(abs(value - truth) / max(abs(truth), 1e-9))
-
-
-def within(times: Series, start: float, stop: float) -> Bool[np.ndarray, " t"]:
-    """Frames between two times in seconds."""
-    return (times >= start) & (times <= stop)
