@@ -34,7 +34,7 @@ from worldpatch.data.build import to_tensor
 from worldpatch.embed import _shipped
 from worldpatch.evals import _impossible, critic
 from worldpatch.evals._likelihood import surprise
-from worldpatch.evals._wish import read
+from worldpatch.evals._wish import expected, read
 from worldpatch.evals.critic import Verdict
 from worldpatch.evals.detect import Seen, detect
 from worldpatch.evals.metrics.prompt import judge
@@ -69,7 +69,7 @@ def reading(report: Report) -> None:
     """How what is read agrees with the truth, on all frozen prompts."""
     counts: Counter[str] = Counter()
     for prompt in (p for level in (1, 2) for p in prompts.load(level)):
-        found, truth = read(prompt.caption).expected, prompt.truth
+        found, truth = expected(read(prompt.caption)), prompt.truth
         named = {s.colour: s for s in found.solids}
         counts["colours"] += sorted(s.colour for s in found.solids) == sorted(s.colour for s in truth.solids)
         counts["camera"] += found.camera == truth.camera
@@ -189,7 +189,7 @@ def case(pipeline: Pipeline, prompt: prompts.Prompt, seed: int) -> Case:
     result = generate.run(replace(request, variants=MANY), pipeline)
     times.append(time.process_time())
     clips = [f.numpy() for f in result.frames]
-    wish, seen = read(prompt.caption).expected, [detect(frames) for frames in clips]
+    wish, seen = expected(read(prompt.caption)), [detect(frames) for frames in clips]
     verdicts = [_light(critic.criticise(f, wish, s)) for f, s in zip(clips, seen, strict=True)]
     losses = surprise(pipeline, list(result.latents), generate.plan(request, pipeline)).tolist()
     times.append(time.process_time())

@@ -7,6 +7,7 @@ held-out real clips: a model that copies would be far nearer than those are.
 """
 
 import argparse
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -35,8 +36,8 @@ def main() -> None:
     arguments = parser.parse_args()
 
     pipeline = load(find(arguments.model))
-    items = LatentSet(arguments.data).items
-    held_out = LatentSet([arguments.held_out]).items[: 4 * arguments.count]
+    items = list(LatentSet(arguments.data))
+    held_out = list(islice(LatentSet([arguments.held_out]), 4 * arguments.count))
     chosen = prompts.load(arguments.level)[: arguments.count]
     requests = [Request(ability="text_to_video", params={"prompt": p.caption}, seed=i) for i, p in enumerate(chosen)]
     results = list(run_many(requests, pipeline))

@@ -444,3 +444,40 @@ def setting(**more: Any) -> Setting:
         "sizes": ((2, 64), (4, 128), (8, 256)),
     }  # fmt: skip
     return Setting(**{**values, **more})
+
+
+def films(
+    folder: Path, count: int = 5, frames: int = 40, size: tuple[int, int] = (48, 64), per_shard: int = 2,
+    codec: str = "libx264",
+) -> Path:  # fmt: skip
+    """Videos whose frames say which they are (`film_frames`), with a keyframe every 12 frames."""
+    import av
+
+    writer = shards.Writer(folder, per_shard)
+    for number in range(count):
+        file = folder / "film.mp4"
+        with av.open(str(file), "w", options={"movflags": "faststart"}) as container:
+            stream: Any = container.add_stream(codec, rate=24, options={"crf": "12", "g": "12"})
+            stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
+            stream.codec_context.thread_count = 1
+            for pixels in film_frames(number, frames, size):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+            container.mux(stream.encode(None))
+        record = {
+            "captions": {"original": f"film {number}"}, "rate": 24.0, "frames": frames, "height": size[0],
+            "width": size[1], "source": f"films/{number}.mp4", "licence": "CC0-1.0" if number % 2 else "CC-BY-4.0",
+            "source_sha256": f"{number:064x}", "scores": {"motion": number / 10, "aesthetic": None},
+        }  # fmt: skip
+        writer.write(f"film-{number}", {"json": json.dumps(record).encode(), "mp4": file.read_bytes()})
+        writer.rest()
+        file.unlink()
+    writer.flush()
+    return folder
+
+
+def film_frames(number: int, frames: int, size: tuple[int, int]) -> np.ndarray:
+    """Grey frames, lighter with time; the left half tells films apart."""
+    made = np.zeros((frames, *size, 3), np.uint8)
+    made[:, :, size[1] // 2 :] = (20 + 5 * np.arange(frames))[:, None, None, None]
+    made[:, :, : size[1] // 2] = 30 * number
+    return made

@@ -11,6 +11,7 @@ from torch import nn
 
 from tests import builders
 from worldpatch import config
+from worldpatch.text import _writer
 from worldpatch.text.bytepair import train_tokenizer
 from worldpatch.train.loop import Run, resolve_precision
 from worldpatch.train.optim import make_optimisers, schedule
@@ -66,6 +67,9 @@ def networks(options) -> nn.Module:
         return nn.ModuleDict({
             "text": text.Encoder(words, train_tokenizer(builders.CAPTIONS, 300)), "dit": dit.Model(shape),
         })  # fmt: skip
+    for name in ("writer", "expander"):
+        if hasattr(options, name):
+            return _writer.create(config.build(_writer.Config, getattr(options, name), f"{name}."), builders.CAPTIONS)
     if hasattr(options, "encoder"):
         embed = config.resolve("embed", options.encoder)
         return embed.Model(config.build(embed.Config, options.model, "model."))

@@ -9,12 +9,16 @@ import pytest
 
 from worldpatch import config, generate
 from worldpatch.cli import main
+from worldpatch.data.captioners import _integrity, own
 from worldpatch.embed import _shipped
-from worldpatch.evals import card, evaluate
+from worldpatch.evals import _told, card, evaluate
 from worldpatch.evals.detect import detect
+from worldpatch.evals.suites import prompts
 from worldpatch.evals.suites._task import Choice
 from worldpatch.evals.suites.twins import store
+from worldpatch.generate import expand
 from worldpatch.generate.models import fingerprint
+from worldpatch.text import _writer
 from worldpatch.train.stages import embed as stage
 from worldpatch.video.read import read
 from worldpatch.worlds import tabletop
@@ -47,6 +51,29 @@ def test_the_video_encoder_is_small_and_reads_colours_and_patterns():
     clips = [tabletop.clip(tabletop.Config(level=1), 77, i) for i in range(16)]
     right = stage.accuracy(stage.load(folder), clips)
     assert right["colours"] >= 0.6 and right["pattern"] >= 0.8, right
+
+
+def test_the_captioner_is_small_and_tells_what_is_there():
+    folder = _writer.find("captioner")
+    assert sum(path.stat().st_size for path in folder.glob("*.safetensors")) < 5e6
+    clips = [tabletop.clip(tabletop.Config(level=1), 77, i) for i in range(16)]
+    answers = own.Captioner(own.Config()).caption([(str(i), c.frames, c.rate) for i, c in enumerate(clips)])
+    truths = [clip.truth for clip in clips if clip.truth is not None]
+    rates = _told.rates([_told.marks(a.captions["dense"], t) for a, t in zip(answers, truths, strict=True)])
+    assert rates["colour"] >= 0.8 and rates["event"] >= 0.8 and rates["camera"] >= 0.8, rates
+
+
+def test_the_captioner_tells_the_canaries():
+    captioner, known = own.Captioner(own.Config()), _integrity.canaries()
+    assert not _integrity.checked(captioner, [], known)[1]
+
+
+def test_the_expander_is_small_and_loses_nothing(tmp_path: Path):
+    folder = _writer.find("expander")
+    assert sum(path.stat().st_size for path in folder.glob("*.safetensors")) < 2e6
+    short = [p.caption for p in prompts.load(1) if p.style != "dense"]
+    made = [expand.expand(prompt, expand.Own(), cache=tmp_path) for prompt in short[:24]]
+    assert sum(e.text != e.prompt for e in made) >= 20, [e.note for e in made]
 
 
 def test_two_seeds_are_two_videos(tmp_path: Path):

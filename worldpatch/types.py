@@ -239,12 +239,14 @@ class Request:
 
     `params` are those of `generate/ops/<ability>.py`. `guidance` 1 means none;
     its interval and rescale are those of `flow.guidance.Guidance`. `variants` are drawn together in one
-    packed pass; each has its own noise, fixed by (seed, variant) alone.
+    packed pass; each has its own noise, fixed by (seed, variant) alone. `loras` are adapters of the model, FOLDER or
+    FOLDER:SCALE each.
     """
 
     ability: str
     params: dict[str, Any]
     model: str = "tabletop"
+    loras: tuple[str, ...] = ()
     seed: int = 0
     variants: int = 1
     steps: int = 25

@@ -11,7 +11,7 @@ import torch
 
 from tests import builders
 from worldpatch.config import UserError
-from worldpatch.data import render, shards
+from worldpatch.data import manifest, render, shards
 from worldpatch.data.build import Build, build, encode, to_tensor
 from worldpatch.generate.pipeline import load_vae
 from worldpatch.worlds import _holdout
@@ -34,6 +34,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory, vae: Any) -> Path:
     folder = tmp_path_factory.mktemp("whole")
     assert build(PLAN, folder, vae) == len(contents(folder))
     return folder
+
+
+def test_a_build_ends_with_its_manifest(whole: Path, vae: Any):
+    found = manifest.read(whole)
+    assert [row.clip_id for row in found.rows] == list(contents(whole))
+    latent = found.rows[0].latent
+    assert latent and latent.vae == shards.vae_id(vae.spec) and (latent.t, latent.h, latent.w) == (2, 4, 4)
 
 
 def test_an_interrupted_build_goes_on_to_the_same_set(whole: Path, tmp_path: Path, vae: Any):
@@ -83,7 +90,7 @@ def test_recolouring_multiplies_clips(whole: Path):
 
 def test_keyframes_are_frames_encoded_as_images(vae: Any):
     clip = next(iter(render.clips("tabletop", SMALL, 0, [3], workers=0)))
-    made = encode(vae, clip, PLAN, 3, "cpu")
+    made = encode(vae, clip, 3, np.random.default_rng(0), "cpu")
     assert made["latent"].shape == (builders.CHANNELS, 2, 4, 4) and made["latent"].dtype == torch.float16
     for time, keyframe in zip(made["times"].tolist(), made["keyframes"], strict=True):
         frame = to_tensor(clip.frames)[None, :, [round(time * clip.rate)]]

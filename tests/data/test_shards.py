@@ -77,3 +77,42 @@ def test_truth_is_written_as_plain_numbers():
     record = json.loads(shards.members(clip)["json"])
     assert record["objects"][0]["size"] == 0.5 and record["scene"] == {"cuts": [0, 1]}
     assert record["events"] == [{"kind": "fall", "time": 0.5, "objects": [0]}] and record["height"] == 8
+
+
+def test_the_webdataset_library_reads_them(tmp_path: Path):
+    from webdataset.compat import WebDataset
+
+    builders.films(tmp_path, 3, frames=6)
+    names = [str(path) for path in shards.names(tmp_path)]
+    stored = dict(shards.read(tmp_path))
+    samples = list(WebDataset(names, shardshuffle=False))
+    assert {s["__key__"]: {"json": s["json"], "mp4": s["mp4"]} for s in samples} == stored
+    decoded, *_ = WebDataset(names, shardshuffle=False).decode()  # type: ignore[misc]
+    assert decoded["json"]["captions"] == {"original": "film 0"}
+
+
+def test_the_datasets_library_reads_them(tmp_path: Path):
+    datasets = pytest.importorskip("datasets")
+    folder = builders.films(tmp_path / "set", 3, frames=6)
+    stored = dict(shards.read(folder))
+    names = [str(path) for path in shards.names(folder)]
+    found = datasets.load_dataset("webdataset", data_files={"train": names}, split="train", cache_dir=str(tmp_path))
+    found = found.cast_column("mp4", datasets.Video(decode=False))
+    assert found["__key__"][:] == list(stored) and found["json"][1]["captions"]["original"] == "film 1"
+    assert found["mp4"][2]["bytes"] == stored["film-2"]["mp4"]
+
+
+def test_one_member_is_read_without_the_rest(tmp_path: Path):
+    builders.data_set(tmp_path, [(2, 4, 4)] * 5, per_shard=2)
+    stored = dict(shards.read(tmp_path))
+    for shard in shards.names(tmp_path):
+        for key, places in shards.scan(shard):
+            for suffix, place in places.items():
+                assert shards.fetch(place) == stored[key][suffix]
+    builders.data_set(tmp_path, [(2, 4, 4)], seed=1)  # a shard that is written anew is opened anew
+    (tmp_path / "shard-000003.tar").rename(tmp_path / "shard-000000.tar")
+    ((key, places),) = shards.scan(tmp_path / "shard-000000.tar")
+    assert shards.fetch(places["latent.safetensors"]) != stored[key]["latent.safetensors"]
+    (tmp_path / "shard-000000.tar").unlink()
+    with pytest.raises(UserError, match="cannot read .*shard-000000.tar"):
+        shards.fetch(places["json"])

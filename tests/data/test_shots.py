@@ -41,9 +41,7 @@ def shot(seed: int, frames: int, speed: float = 0.0) -> np.ndarray:
 
 def found(frames: np.ndarray) -> list[Boundary]:
     detector = Detector(RATE)
-    for frame in frames:
-        detector.add(frame)
-    return detector.finish()
+    return [b for frame in frames for b in detector.add(frame)] + detector.finish()
 
 
 def test_made_cuts_are_found_amid_flashes_and_fast_pans():

@@ -86,7 +86,7 @@ def test_best_of_picks_among_the_variants_of_the_request(pipeline, said):
 
 def test_a_real_clip_gets_a_real_verdict():
     frames = np.full((9, 32, 32, 3), 200, np.uint8)
-    wish = critic.read("a red ball falls").expected
+    wish = critic.expected(critic.read("a red ball falls"))
     assert critic.criticise(frames, wish).faults == ("no red ball",)
     assert critic.criticise(frames[:1], wish).weight == 3
 

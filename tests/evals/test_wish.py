@@ -3,7 +3,7 @@
 import pytest
 
 from worldpatch.evals._truth import Expected, Solid
-from worldpatch.evals._wish import read
+from worldpatch.evals._wish import expected, read
 from worldpatch.evals.suites import prompts
 
 FROZEN = [p for level in (1, 2) for p in prompts.load(level)]
@@ -14,7 +14,7 @@ def test_every_frozen_prompt_is_read_as_its_truth():
     equal = asked = 0
     for prompt in FROZEN:
         wish, truth = read(prompt.caption), prompt.truth
-        found = wish.expected
+        found = expected(wish)
         assert not wish.unread, prompt.caption
         assert {(s.colour, s.shape) for s in found.solids} == {(s.colour, s.shape) for s in truth.solids}
         assert (found.camera, found.alone, found.motion) == (truth.camera, True, None)
@@ -30,9 +30,9 @@ def test_what_is_read_can_be_said_and_read_again():
     for prompt in FROZEN:
         wish = read(prompt.caption)
         again = read(wish.caption)
-        assert not again.unread and again.expected.camera == wish.expected.camera
-        said = {s.colour: s for s in again.expected.solids}
-        for solid in wish.expected.solids:
+        assert not again.unread and expected(again).camera == expected(wish).camera
+        said = {s.colour: s for s in expected(again).solids}
+        for solid in expected(wish).solids:
             assert said[solid.colour].shape == solid.shape
             assert not solid.events or said[solid.colour].events == solid.events
 
@@ -60,11 +60,11 @@ def test_what_is_read_can_be_said_and_read_again():
 )
 def test_what_is_not_understood_is_not_demanded(prompt, solids, camera, alone):
     wanted = tuple(Solid(colour=c, shape=s, events=(e,) if e else ()) for c, s, e in solids)
-    assert read(prompt).expected == Expected(solids=wanted, camera=camera, motion=None, alone=alone)
+    assert expected(read(prompt)) == Expected(solids=wanted, camera=camera, motion=None, alone=alone)
 
 
 def test_a_hit_may_come_from_either_side():
-    striker, struck = read("a red ball rolls to the left and hits a blue box").expected.solids
+    striker, struck = expected(read("a red ball rolls to the left and hits a blue box")).solids
     assert striker.events == ("left", "right") and struck.events == ("struck",)
 
 

@@ -8,6 +8,7 @@ import torch
 
 from tests import builders
 from worldpatch import config
+from worldpatch.data import shards
 from worldpatch.train.stages import dit
 
 
@@ -77,4 +78,20 @@ def test_every_stage_has_its_parts():
 
 def test_missing_data_is_named(options, tmp_path: Path):
     with pytest.raises(config.UserError, match="holds no shard.*worldpatch data build"):
+        task(options, data=(str(tmp_path),))
+
+
+def test_training_says_which_clips_it_uses(options, caplog: pytest.LogCaptureFixture):
+    with caplog.at_level("INFO", "worldpatch"):
+        found = task(options, weights=(1.0,))
+    assert f"{len(found.data)} clips in, {len(found.data)} used; batches are " in caplog.text
+
+
+def test_latents_of_another_autoencoder_are_refused(options, tmp_path: Path):
+    writer = shards.Writer(tmp_path)
+    for key, members in builders.clips([(2, 4, 4)] * 2):
+        tensors = shards.read_latent(members["latent.safetensors"])
+        writer.write(key, members | {"latent.safetensors": shards.write_latent(tensors, "another")})
+    writer.flush()
+    with pytest.raises(config.UserError, match="2 clips in, 0 used; 2 encoded by another autoencoder"):
         task(options, data=(str(tmp_path),))

@@ -17,7 +17,9 @@ from worldpatch.cli._listing import listing
 
 BAD_INPUT, INTERRUPTED = 2, 130
 EXTRAS = {  # package -> the extra that brings it
-    "mujoco": "worlds", "scipy": "eval", "matplotlib": "eval", "cv2": "eval", "fastapi": "serve", "uvicorn": "serve",
+    "mujoco": "worlds", "scipy": "eval", "matplotlib": "eval", "jinja2": "eval", "cv2": "data", "scenedetect": "data",
+    "pyarrow": "data", "ray": "ray", "httpx2": "endpoint", "transformers": "hub", "peft": "hub",
+    "fastapi": "serve", "uvicorn": "serve",
 }  # fmt: skip
 
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # typer exports its subclasses only
@@ -64,7 +66,7 @@ def _top(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line; returns the exit code: 0, 2 for bad input, 130 for Ctrl-C.
+    """Run a command line; returns the exit code: 0, 1 where some of many files failed, 2 for bad input, 130 for Ctrl-C.
 
     Bad input is a ValueError (UserError among them) or an OSError such as a full disk: one line says what it was. With
     WORLDPATCH_DEBUG=1 the traceback is shown instead.

@@ -24,6 +24,8 @@ def meter(quiet: bool = False) -> Iterator[Meter]:
         yield lambda phase, done, total, note="": None
         return
     logger, handler = logging.getLogger("worldpatch"), _Notes()
+    level = logger.level
+    logger.setLevel(logging.INFO)
     logger.addHandler(handler)
     try:
         if sys.stderr.isatty():
@@ -33,13 +35,14 @@ def meter(quiet: bool = False) -> Iterator[Meter]:
             yield _Lines()
     finally:
         logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 class _Notes(logging.Handler):
     """Shows each note once. Looks stderr up each time, for a live bar puts itself in its place."""
 
     def __init__(self):
-        super().__init__(logging.WARNING)
+        super().__init__(logging.INFO)
         self.shown: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:

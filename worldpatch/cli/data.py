@@ -1,4 +1,4 @@
-"""`worldpatch data`: worlds become data sets and contact sheets."""
+"""`worldpatch data`: worlds and videos become data sets; previews of worlds, shots of videos."""
 
 import json
 import time
@@ -7,12 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
+from worldpatch.cli import curate, exchange
 from worldpatch.cli._listing import listing
 from worldpatch.cli._parse import assign, device, size
 from worldpatch.cli._progress import amount, clock, meter
 from worldpatch.config import UserError
 
 app = typer.Typer(no_args_is_help=True, help="Data sets: from worlds, and from videos.")
+exchange.register(app)
+curate.register(app)
 
 World = Annotated[str, typer.Argument(help=f"One of {listing('worlds')}.")]
 Level = Annotated[int | None, typer.Option(help="How much happens: the world's difficulty dial.")]
@@ -25,51 +28,101 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless s
 
 @app.command()
 def build(
-    world: World,
-    clips: Annotated[int, typer.Option(help="How many to render; those reserved for evaluation are left out.")],
-    vae: Annotated[str, typer.Option(help="Model name or folder of the autoencoder that encodes the clips.")],
+    sources: Annotated[
+        list[str],
+        typer.Argument(help=f"A world ({listing('worlds')}), or videos, pictures, folders and lists of them."),
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the set; one that was stopped goes on where it was.")],
-    level: Level = None,
-    seed: Seed = 0,
-    first: Annotated[int, typer.Option(help="Index of the first clip, so that sets need not overlap.")] = 0,
-    size_: Size = None,
-    recolours: Annotated[int, typer.Option(help="Versions of each clip in other colours.")] = 0,
-    workers: Workers = None,
+    vae: Annotated[
+        str, typer.Option(help="Autoencoder for latents: a model's name or folder; a world needs one.")
+    ] = "",
+    workers: Annotated[int | None, typer.Option(help="Processes.  [default: one per core]")] = None,
     device_: Annotated[str, typer.Option("--device", help="Where to encode: auto, cpu, cuda, ...")] = "auto",
-    set_: Set = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="key=value: a field of the world's Config; of videos limits.*, spans.*, shape.*, shots or weights",
+        ),
+    ] = None,
+    clips: Annotated[
+        int | None, typer.Option(help="World: how many; those reserved for evaluation are left out.")
+    ] = None,
+    level: Annotated[int | None, typer.Option(help="World: how much happens, its difficulty dial.")] = None,
+    seed: Annotated[int, typer.Option(help="World: another seed, other clips.")] = 0,
+    first: Annotated[int, typer.Option(help="World: index of the first clip, so that sets need not overlap.")] = 0,
+    size_: Annotated[str | None, typer.Option("--size", help="World: WIDTHxHEIGHT in pixels.")] = None,
+    recolours: Annotated[int, typer.Option(help="World: versions of each clip in other colours.")] = 0,
+    side: Annotated[int, typer.Option(help="Videos: pixels of a clip's longer side, at most.")] = 256,
+    shortest: Annotated[float, typer.Option(help="Videos: seconds of the shortest clip.")] = 1.0,
+    longest: Annotated[float, typer.Option(help="Videos: seconds of the longest clip.")] = 10.0,
+    licence: Annotated[str, typer.Option(help="Videos: licence of all that do not state theirs.")] = "",
+    copies: Annotated[bool, typer.Option("--keep-copies", help="Videos: do not look for copies.")] = False,
+    captioner: Annotated[str, typer.Option(help=f"Videos: one of {listing('data/captioners')}.")] = "",
+    caption_url: Annotated[str, typer.Option(help="Captioner endpoint: its address.")] = "",
+    caption_model: Annotated[str, typer.Option(help="Captioners endpoint and huggingface: the model.")] = "",
+    caption_set: Annotated[list[str] | None, typer.Option(help="key=value: another option of the captioner.")] = None,
+    scorer: Annotated[list[str] | None, typer.Option(help=f"Videos: also score by {listing('data/scorers')}.")] = None,
+    score: Annotated[list[str] | None, typer.Option(help="scorer.key=value: an option of a scorer.")] = None,
+    engine: Annotated[str, typer.Option(help=f"Videos: one of {listing('data/engines')}.")] = "local",
+    address: Annotated[str, typer.Option(help="Videos: of a running Ray cluster.")] = "",
     quiet: Quiet = False,
+) -> None:
+    """Build a training set that other tools can read, from a world or from real videos and pictures."""
+    from worldpatch import config
+
+    if len(sources) == 1 and sources[0] in config.available("worlds") and not Path(sources[0]).exists():
+        _needed("clips", clips, 1)
+        for name, value in (("recolours", recolours), ("first", first), ("seed", seed)):
+            _needed(name, value, 0)
+        if not vae:
+            raise UserError(f"{sources[0]} is stored as latents: name the autoencoder with --vae, such as tabletop")
+        options = _options(sources[0], level, size_, set_)
+        values = {"clips": clips, "seed": seed, "first": first, "recolours": recolours, "workers": _workers(workers)}
+        _world(sources[0], options, values, vae, out, device(device_), quiet)
+        return
+    if clips is not None or level is not None or size_ is not None:
+        if len(sources) == 1 and not Path(sources[0]).exists():
+            config.resolve("worlds", sources[0])
+        named = ", ".join(sources)
+        raise UserError(f"--clips, --level and --size are for worlds, and {named} is none; worlds: {listing('worlds')}")
+    if shortest <= 0 or longest < shortest:
+        raise UserError(
+            f"clips of {shortest:g} to {longest:g} seconds: the longest must not be under the shortest, nor 0"
+        )
+    _needed("side", side, 16)
+    settings = {"shape": {"side": side}, "spans": {"shortest": shortest, "longest": longest}}
+    plan = {
+        "sources": tuple(sources), "settings": settings, "licence": licence, "copies": copies, "engine": engine,
+        "address": address, "workers": _workers(workers), "vae": str(_folder_of_vae(vae)) if vae else "",
+        "device": device(device_) if vae or captioner else "cpu", "scorers": curate.scorers(scorer or [], score or []),
+    }  # fmt: skip
+    who = curate.captioner(captioner, caption_url, caption_model, caption_set or [])
+    curate.videos(plan, set_ or [], who, out, quiet)
+
+
+def _world(
+    world: str, options: dict[str, Any], values: dict[str, Any], vae: str, out: Path, where: str, quiet: bool
 ) -> None:
     """Render clips of a world, encode them, and write shards that training reads."""
     begun = time.monotonic()
-    for name, value, least in (
-        ("clips", clips, 1),
-        ("recolours", recolours, 0),
-        ("first", first, 0),
-        ("seed", seed, 0),
-    ):
-        if value < least:
-            raise UserError(f"{name} {value} must be at least {least}")
-    options = _options(world, level, size_, set_)
     from worldpatch.data import build as building
+    from worldpatch.vae import _load
 
-    plan = building.Build(
-        world=world,
-        clips=clips,
-        options=options,
-        seed=seed,
-        first=first,
-        recolours=recolours,
-        workers=_workers(workers),
-    )
-    where = device(device_)
+    plan = building.Build(world=world, options=options, **values)
     with meter(quiet) as progress:
         made = building.build(
-            plan, out, _autoencoder(vae).to(where), device=where,
+            plan, out, _load.load(_folder_of_vae(vae)).to(where), device=where,
             progress=lambda done, total: progress("clips", done, total),
         )  # fmt: skip
     if not quiet:
         written = amount(sum(shard.stat().st_size for shard in out.glob("shard-*.tar")))
         print(f"{out}: {made} clips, {written}, made in {clock(time.monotonic() - begun)}")
+
+
+def _needed(name: str, value: int | None, least: int) -> None:
+    if value is None or value < least:
+        raise UserError(f"{name} {value} must be at least {least}" if value is not None else f"--{name} is missing")
 
 
 @app.command()
@@ -112,11 +165,13 @@ def preview(
 def shots(
     file: Annotated[Path, typer.Argument(help="A video.")],
     json_: Annotated[bool, typer.Option("--json", help="One JSON object: the rate and all boundaries.")] = False,
+    detector: Annotated[str, typer.Option(help="adaptive or transnetv2, which needs --weights.")] = "adaptive",
+    weights: Annotated[str, typer.Option(help="File of TransNetV2 as TorchScript.")] = "",
 ) -> None:
     """Print where a video's shots begin: the first new frame, its time, and what it is: cut, fade or dissolve."""
     from worldpatch.data.shots import detect
 
-    rate, found = detect(file)
+    rate, found = detect(file, detector, weights)
     if json_:
         print(json.dumps({"file": str(file), "rate": rate, "boundaries": [b.json() for b in found]}, indent=1))
         return
@@ -146,8 +201,7 @@ def _workers(count: int | None) -> int:
     return (os.cpu_count() or 1) if count is None else count
 
 
-def _autoencoder(name: str) -> Any:
+def _folder_of_vae(name: str) -> Path:
     from worldpatch.generate.models import shipped
-    from worldpatch.generate.pipeline import load_vae
 
-    return load_vae(shipped().get(name, Path(name)))
+    return shipped().get(name, Path(name))

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from worldpatch.cli import _expand
 from worldpatch.cli._listing import listing
 from worldpatch.cli._parse import assign, size, threads
 from worldpatch.cli._progress import Meter, amount, clock, meter
@@ -22,6 +23,9 @@ def generate(
         Path | None, typer.Option("--output", "-o", help=".mp4, .gif, .png or .webp  [default: out/<prompt>.mp4]")
     ] = None,
     model: Annotated[str | None, typer.Option(help="A shipped model, or a folder.  [default: tabletop]")] = None,
+    loras: Annotated[
+        list[str] | None, typer.Option("--lora", help="FOLDER or FOLDER:SCALE of a fine-tuned adapter; repeatable.")
+    ] = None,
     size_: Annotated[str | None, typer.Option("--size", help="WIDTHxHEIGHT, from 1:2 to 2:1.")] = None,
     width: Annotated[int | None, typer.Option(help="In pixels; instead of --size.")] = None,
     height: Annotated[int | None, typer.Option(help="In pixels; instead of --size.")] = None,
@@ -48,6 +52,14 @@ def generate(
     sampler: Annotated[str | None, typer.Option(help="euler, heun or dpmpp_2m.  [default: euler]")] = None,
     ability: Annotated[str | None, typer.Option(help=f"One of {listing('generate/ops')}.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="key=value: any parameter of the ability.")] = None,
+    expand: Annotated[
+        bool | None,
+        typer.Option("--expand/--no-expand", help="Tell the prompt more fully first.  [default: no-expand]"),
+    ] = None,
+    expand_url: Annotated[
+        str | None, typer.Option(help="Let this OpenAI-compatible endpoint do it, such as http://localhost:8000/v1.")
+    ] = None,
+    expand_model: Annotated[str | None, typer.Option(help="The endpoint's model.")] = None,
     threads_: Annotated[int | None, typer.Option("--threads", help="CPU threads.  [default: all]")] = None,
     source: Annotated[
         Path | None, typer.Option("--from", help="Make again what made this file; other flags change it.")
@@ -68,9 +80,11 @@ def generate(
     fields = {
         "ability": ability, "model": model, "seed": seed, "variants": variants, "steps": steps, "guidance": guidance,
         "sampler": sampler, "guidance_interval": guidance_interval, "guidance_rescale": guidance_rescale,
+        "loras": tuple(loras) if loras else None,
     }  # fmt: skip
     critic = _given({"best_of": best_of, "improve": improve})
-    _generate(_given(fields), assign(_given(params), set_ or []), critic, source, output, threads_, quiet)
+    flags = _expand.Flags(on=expand, url=expand_url, model=expand_model)
+    _generate(_given(fields), assign(_given(params), set_ or []), critic, flags, source, output, threads_, quiet)
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:
@@ -78,13 +92,13 @@ def _given(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _generate(
-    fields: dict[str, Any], params: dict[str, Any], critic: dict[str, int], source: Path | None, output: Path | None,
-    threads_: int | None, quiet: bool,
+    fields: dict[str, Any], params: dict[str, Any], critic: dict[str, int], flags: _expand.Flags, source: Path | None,
+    output: Path | None, threads_: int | None, quiet: bool,
 ) -> None:  # fmt: skip
     """Sample what is asked for and write it; everything that can be refused is refused before the work."""
     begun = time.monotonic()
     from worldpatch import generate
-    from worldpatch.generate import files
+    from worldpatch.generate import files, lora
     from worldpatch.types import Request
 
     former = files.read_recipe(source) if source else None
@@ -97,10 +111,14 @@ def _generate(
     threads(former.threads if former and threads_ is None else threads_)
     with meter(quiet) as progress:
         folder = generate.find(request.model)
-        pipeline = generate.load(folder)
-        recipe = files.recipe(request, folder)
+        pipeline = generate.load(folder, adapters=[lora.parse(text) for text in request.loras])
+        words = (pipeline.record or {}).get("words", [])
+        request, expansion = _expand.expanded(request, former, "prompt" in params, flags, words)
+        if expansion and not quiet:
+            print(f"prompt: {request.params['prompt']}")
+        recipe = replace(files.recipe(request, folder), expansion=expansion)
         generate.check(request, pipeline)
-        _compare(former, recipe)
+        _compare(former, recipe, "loras" in fields)
         _note_words(request, pipeline.record or {})
         made = _make(recipe, former, critic, output, pipeline, progress)
     if not quiet:
@@ -161,8 +179,15 @@ def _slug(prompt: str) -> str:
     return "-".join(words)[:60].rstrip("-") or "video"
 
 
-def _compare(former: Any, now: Any) -> None:
-    """Note where a repetition cannot be exact."""
+def _compare(former: Any, now: Any, chosen: bool) -> None:
+    """Note where a repetition cannot be exact.
+
+    Raises UserError where an adapter has changed that was not `chosen` anew.
+    """
+    if former is not None and former.loras != now.loras and not chosen:
+        pairs = zip(now.request.loras, former.loras, now.loras, strict=True)
+        changed = ", ".join(text for text, old, new in pairs if old != new)
+        raise UserError(f"{changed} is not the adapter that made this file: bring that one back, or give --lora")
     if former is not None and former.fingerprint != now.fingerprint:
         log.warning("the model is not the one that made this file: expect another video")
     elif former is not None and former.threads != now.threads:

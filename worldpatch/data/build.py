@@ -13,9 +13,11 @@ from torch import Tensor
 
 from worldpatch import config
 from worldpatch.config import UserError
-from worldpatch.data import render, shards
+from worldpatch.data import manifest, render, shards
 from worldpatch.types import Clip
 from worldpatch.worlds import _holdout
+
+CHUNK = 33  # frames encoded together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,28 +46,31 @@ def build(
 ) -> int:
     """Render and encode into `folder`; returns how many clips it now holds.
 
-    Raises UserError where the folder holds a set of another plan.
+    Raises UserError where the folder holds a set of another plan, and where pyarrow is missing.
     """
+    manifest.import_pyarrow()
     folder.mkdir(parents=True, exist_ok=True)
     record = folder / "build.json"
     values = {k: v for k, v in config.dump(plan).items() if k not in ("workers", "clips")}
     if record.exists() and {k: v for k, v in json.loads(record.read_text()).items() if k != "clips"} != values:
         raise UserError(f"{folder} holds a set of another plan (build.json): give another folder, or delete it")
     record.write_text(json.dumps({**values, "clips": plan.clips}, indent=1))
-    keys = [key for key, _ in shards.read(folder)] if any(folder.glob("shard-*.tar")) else []
+    keys = [key for shard in sorted(folder.glob("shard-*.tar")) for key, _ in shards.scan(shard)]
     done = int(keys[-1].split("-")[2]) + 1 - plan.first if keys else 0
     indices = range(plan.first + done, plan.first + plan.clips)
-    writer, count = shards.Writer(folder, plan.per_shard), len(keys)
+    writer, count, name = shards.Writer(folder, plan.per_shard), len(keys), shards.vae_id(vae.spec)
     rendered = render.clips(plan.world, plan.options, plan.seed, indices, plan.workers)
     for i, (index, clip) in enumerate(zip(indices, rendered, strict=True), start=done):
         for v, variant in enumerate(_variants(plan, index, clip)):
-            latent = encode(vae, variant, plan, index, device)
-            writer.write(f"{plan.world}-{plan.seed}-{index:07d}-{v}", shards.members(variant, latent))
+            latent = encode(vae, variant, plan.keyframes, np.random.default_rng([plan.seed, index, 1]), device)
+            writer.write(f"{plan.world}-{plan.seed}-{index:07d}-{v}", shards.members(variant, latent, name))
             count += 1
         writer.rest()
         if progress:
             progress(i + 1, plan.clips)
     writer.flush()
+    if count:
+        manifest.write(folder)
     return count
 
 
@@ -88,14 +93,19 @@ def _variants(plan: Build, index: int, clip: Clip) -> Iterator[Clip]:
 
 
 @torch.no_grad()
-def encode(vae: Any, clip: Clip, plan: Build, index: int, device: str) -> dict[str, Tensor]:
-    """The clip's latent, and keyframes encoded as images at random times, in half precision."""
-    frames = to_tensor(clip.frames).to(device)
-    out = {"latent": vae.encode(frames[None])[0].half().cpu()}
-    if plan.keyframes and len(clip.frames) > 1:
-        rng = np.random.default_rng([plan.seed, index, 1])
-        chosen = np.sort(rng.choice(len(clip.frames), min(plan.keyframes, len(clip.frames)), replace=False))
-        images = frames[:, torch.as_tensor(chosen)].movedim(1, 0)[:, :, None]
+def encode(vae: Any, clip: Clip, keyframes: int, rng: np.random.Generator, device: str) -> dict[str, Tensor]:
+    """The clip's latent, and so many keyframes encoded as images at random times, in half precision.
+
+    Frames after the autoencoder's last whole group are left out. Only a few frames are on the device at a time.
+    """
+    stride = vae.spec.stride_t
+    count = vae.spec.frames(1 + (len(clip.frames) - 1) // stride)
+    frames = clip.frames[:count]
+    chunks = (to_tensor(frames[at : at + CHUNK]).to(device)[None] for at in range(0, count, CHUNK))
+    out = {"latent": torch.cat([part[0].half().cpu() for part in vae.encode_stream(chunks)], dim=1)}
+    if keyframes and count > 1:
+        chosen = np.sort(rng.choice(count, min(keyframes, count), replace=False))
+        images = to_tensor(frames[chosen]).to(device).movedim(1, 0)[:, :, None]
         out["keyframes"] = vae.encode(images)[:, :, 0].half().cpu()
         out["times"] = torch.tensor([i / clip.rate for i in chosen], dtype=torch.float32)
     return out

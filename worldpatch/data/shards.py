@@ -1,15 +1,25 @@
 """Clips on disk: WebDataset tars that any tool can read.
 
-<key>.json                 captions, rate, size, seed, source, licence, objects, events, scene
-<key>.mp4                  frames, where kept
+<key>.json                 captions, rate, size, seed, source, licence, objects, events, scene; of real videos also
+                           their origin, span, scores and hashes (`manifest.row` lists the keys)
+<key>.mp4                  frames, where kept: H.264, a keyframe at least every 12 frames, index first
 <key>.camera.npz           intrinsics and pose per frame, where known
-<key>.latent.safetensors   latent "c t h w"; keyframes "k c h w" and their times "k", encoded as images
+<key>.actions.npz          "action", one row per frame, where known
+<key>.states.npz           "state", one row per frame, where known
+<key>.latent.safetensors   latent "c t h w"; keyframes "k c h w" and their times "k", encoded as images; its metadata
+                           names the autoencoder ("vae")
+
+`data/manifest.py` says where in which tar each of these lies, and `fetch` reads one without the rest.
 """
 
+import hashlib
 import io
 import json
+import os
 import tarfile
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +28,19 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from worldpatch.config import UserError
-from worldpatch.types import Camera, Clip
+from worldpatch.config import UserError, dump
+from worldpatch.types import Camera, Clip, LatentSpec
+
+OPEN_FILES = 64  # tars that `fetch` keeps open
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a member's bytes lie."""
+
+    shard: Path
+    offset: int
+    size: int
 
 
 class Writer:
@@ -59,35 +80,69 @@ class Writer:
 
 def read(folder: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
     """(key, suffix -> content) of every clip, in order. Raises UserError where there is no shard, or a damaged one."""
-    shards = sorted(folder.glob("shard-*.tar"))
-    if not shards:
+    for shard in names(folder):
+        for key, places in scan(shard):
+            yield key, {suffix: fetch(place) for suffix, place in places.items()}
+
+
+def names(folder: Path) -> list[Path]:
+    """A set's shards, in order. Raises UserError where there is none."""
+    found = sorted(folder.glob("shard-*.tar"))
+    if not found:
         raise UserError(f"{folder} holds no shard-*.tar: build a data set with `worldpatch data build` first")
-    for shard in shards:
-        try:
-            yield from _records(shard)
-        except (tarfile.TarError, OSError) as error:
-            raise UserError(f"{shard} is damaged ({error}): delete it and build the data set again") from error
+    return found
 
 
-def _records(shard: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
-    with shard.open("rb") as file:
-        # A tar ends in zeros; tarfile takes one that was cut between two members for whole.
-        file.seek(-min(1024, shard.stat().st_size), io.SEEK_END)
-        if file.read().strip(b"\0"):
-            raise tarfile.ReadError("it was cut short")
-    with tarfile.open(shard, "r:") as tar:
-        key, members = "", {}
-        for info in tar:
-            name, _, suffix = info.name.partition(".")
-            if name != key and members:
-                yield key, members
-                members = {}
-            key = name
-            content = tar.extractfile(info)
-            assert content is not None
-            members[suffix] = content.read()
-        if members:
-            yield key, members
+def scan(shard: Path) -> Iterator[tuple[str, dict[str, Place]]]:
+    """(key, suffix -> place) of every clip of a shard, in order. Raises UserError where the tar is damaged."""
+    try:
+        with shard.open("rb") as file:
+            # A tar ends in zeros; tarfile takes one that was cut between two members for whole.
+            file.seek(-min(1024, shard.stat().st_size), io.SEEK_END)
+            if file.read().strip(b"\0"):
+                raise tarfile.ReadError("it was cut short")
+        with tarfile.open(shard, "r:") as tar:
+            key, places = "", {}
+            for info in tar:
+                name, _, suffix = info.name.partition(".")
+                if name != key and places:
+                    yield key, places
+                    places = {}
+                key = name
+                places[suffix] = Place(shard=shard, offset=info.offset_data, size=info.size)
+            if places:
+                yield key, places
+    except (tarfile.TarError, OSError) as error:
+        raise UserError(f"{shard} is damaged ({error}): delete it and build the data set again") from error
+
+
+def fetch(place: Place) -> bytes:
+    """One member's bytes. Safe in threads and after a fork. Raises UserError where the shard is gone or too short."""
+    try:
+        status = os.stat(place.shard)
+        file = _file(place.shard, (status.st_ino, status.st_mtime_ns))
+        content = os.pread(file.number, place.size, place.offset)
+    except OSError as error:
+        raise UserError(f"cannot read {place.shard} ({error.strerror}): put it back or build the set again") from error
+    if len(content) < place.size:
+        raise UserError(f"{place.shard} is damaged (it was cut short): delete it and build the data set again")
+    return content
+
+
+class _File:
+    """An open file that closes with the last who holds it: a thread may still read what the cache has let go."""
+
+    def __init__(self, path: Path):
+        self.number = os.open(path, os.O_RDONLY)
+
+    def __del__(self) -> None:
+        if hasattr(self, "number"):
+            os.close(self.number)
+
+
+@lru_cache(maxsize=OPEN_FILES)
+def _file(path: Path, stamp: tuple[int, int]) -> _File:
+    return _File(path)
 
 
 def describe(clip: Clip) -> dict[str, Any]:
@@ -104,21 +159,30 @@ def describe(clip: Clip) -> dict[str, Any]:
     return record
 
 
-def members(clip: Clip, latent: dict[str, Tensor] | None = None) -> dict[str, bytes]:
-    """A clip as members of a shard (without its frames)."""
+def members(clip: Clip, latent: dict[str, Tensor] | None = None, vae: str = "") -> dict[str, bytes]:
+    """A clip as members of a shard (without its frames); `vae` names the autoencoder that made the latent."""
     parts = {"json": json.dumps(describe(clip), default=plain).encode()}
     if clip.camera is not None:
         file = io.BytesIO()
         np.savez(file, intrinsics=clip.camera.intrinsics, pose=clip.camera.pose)
         parts["camera.npz"] = file.getvalue()
     if latent is not None:
-        parts["latent.safetensors"] = save({k: v.contiguous() for k, v in latent.items()})
+        parts["latent.safetensors"] = write_latent(latent, vae)
     return parts
 
 
 def read_camera(content: bytes) -> Camera:
     arrays = np.load(io.BytesIO(content))
     return Camera(intrinsics=arrays["intrinsics"].astype(np.float32), pose=arrays["pose"].astype(np.float32))
+
+
+def write_latent(latent: dict[str, Tensor], vae: str) -> bytes:
+    return save({k: v.contiguous() for k, v in latent.items()}, {"vae": vae} if vae else None)
+
+
+def vae_id(spec: LatentSpec) -> str:
+    """A name for an autoencoder: a hash of its latents' geometry and statistics, which no two trainings share."""
+    return hashlib.sha256(json.dumps(dump(spec)).encode()).hexdigest()[:16]
 
 
 def read_latent(content: bytes) -> dict[str, Tensor]:

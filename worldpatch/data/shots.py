@@ -1,27 +1,32 @@
-"""Where shots begin: cuts, fades and dissolves of a video, frame by frame; kept are 256 bytes of each.
+"""Where shots begin: cuts, fades and dissolves of a video, frame by frame, at constant memory.
 
     detector = Detector(rate)
-    for frame in frames: detector.add(frame)
-    detector.finish()
+    for frame in frames: boundaries += detector.add(frame)
+    boundaries += detector.finish()
 
 Cuts come from PySceneDetect's adaptive detector, set to miss few. It takes fast pans and flashes for cuts and misses
 what is gradual, so frames are also looked at in small: what was in the frame before, only elsewhere, has moved; a cut
 after which the old picture comes back was a flash; frames that are mixtures of the pictures before and after, more and
 more of the latter, dissolve, or fade where one of the two shows next to nothing.
+
+TransNetV2 finds more where its weights are (`_transnet.py`); `create` makes either.
 """
 
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from worldpatch.config import UserError
 from worldpatch.video.read import stream
 
 SIDE = 16  # of a thumbnail
-WIDE = 256  # pixels of the longer side that cuts are looked for in
+WIDE = 128  # pixels of the longer side that cuts are looked for in
+STRETCH, MARGIN = 4.0, 5.0  # seconds that are settled together, and that must be known before and after them
 NEAR = 3  # frames between a gradual change and a cut that is part of it
 RATIO, LEAST, WINDOW, SHORTEST = 1.6, 15.0, 3, 0.3  # of the adaptive detector; seconds of a shot
 LOOK, INNER = 48, slice(10, 38)  # pixels of a frame's side, and the part that is looked for in the frame before
@@ -37,6 +42,7 @@ ALIKE = 0.6  # correlation: pictures that are more alike are one shot under othe
 MIXED = 0.035  # of the squared difference of both pictures, that a mixture may leave unexplained
 EVEN = 0.17  # by which a mixture's share may be off the even way from 0 to 1
 
+DETECTORS = ("adaptive", "transnetv2")
 Kind = Literal["cut", "fade", "dissolve"]
 
 
@@ -54,56 +60,124 @@ class Boundary:
     start: int
     stop: int
 
+    def later(self, frames: int, rate: float) -> "Boundary":
+        """The same so many frames later."""
+        moved = {name: getattr(self, name) + frames for name in ("frame", "start", "stop")}
+        return replace(self, time=moved["frame"] / rate, **moved)
+
     def json(self) -> dict[str, Any]:
         return asdict(self) | {"time": round(self.time, 4)}
 
 
+@runtime_checkable
+class Finder(Protocol):
+    """What finds boundaries. `settled` frames have all boundaries told that begin among them."""
+
+    settled: int
+
+    def add(self, frame: UInt8[np.ndarray, "h w 3"]) -> list[Boundary]: ...
+
+    def finish(self) -> list[Boundary]: ...
+
+
+def create(name: str, weights: str, rate: float) -> Finder:
+    """A detector of this name, one of `DETECTORS`; `weights` is the file of a learned one's. Raises UserError."""
+    if name == "transnetv2":
+        from worldpatch.data import _transnet
+
+        return _transnet.Detector(rate, weights)
+    if name != "adaptive":
+        raise UserError(f"no detector of shots is named {name!r}; known: {', '.join(DETECTORS)}")
+    if weights:
+        raise UserError(
+            f"weights {weights!r} are of no use to the detector adaptive: take transnetv2, or leave them out"
+        )
+    return Detector(rate)
+
+
 class Detector:
-    """Takes frames one by one; see the module."""
+    """Takes frames one by one and tells boundaries once the frames around them are known; see the module.
+
+    `settled` frames have all boundaries told that begin among them. What is held does not grow with the video's length.
+    """
 
     def __init__(self, rate: float):
         from scenedetect.detectors import AdaptiveDetector
 
-        self.rate = rate
-        self.cuts: list[int] = []
-        self.thumbnails: list[UInt8[np.ndarray, "side side"]] = []
-        self.moved: list[bool] = []  # whether a frame shows what the one before it did
-        self._before: UInt8[np.ndarray, "look look"] | None = None
+        self.rate, self.settled = rate, 0
+        self._count, self._first = 0, 0  # frames seen; the first that is held
+        self._held: deque[_Look] = deque()
+        self._cuts: list[int] = []
+        self._last = -NEAR - 1  # where the last boundary told ends
+        self._stretch, self._margin = max(1, round(STRETCH * rate)), max(1, round(MARGIN * rate))
         least = max(1, round(SHORTEST * rate))
         self._adaptive = AdaptiveDetector(RATIO, least, WINDOW, LEAST)
 
-    def add(self, frame: UInt8[np.ndarray, "h w 3"]) -> None:
-        """The next frame, RGB; 256 pixels of width are enough."""
+    def add(self, frame: UInt8[np.ndarray, "h w 3"]) -> list[Boundary]:
+        """The next frame, RGB, 128 pixels of width are enough -> the boundaries that are now settled, in order."""
         import cv2
         from scenedetect.common import FrameTimecode
 
-        at = FrameTimecode(len(self.thumbnails), self.rate)
+        at = FrameTimecode(self._count, self.rate)
         look = cv2.resize(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), (LOOK, LOOK), interpolation=cv2.INTER_AREA)
-        self.thumbnails.append(cv2.resize(look, (SIDE, SIDE), interpolation=cv2.INTER_AREA))
-        self.moved.append(self._before is not None and _is_in(look[INNER, INNER], self._before))
-        self._before = look
-        self.cuts += [cut.frame_num for cut in self._adaptive.process_frame(at, frame[..., ::-1])]
+        thumbnail = cv2.resize(look, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+        moved = bool(self._held) and _is_in(look[INNER, INNER], self._held[-1].look)
+        self._held.append(_Look(look=look, thumbnail=thumbnail, moved=moved))
+        self._cuts += [cut.frame_num for cut in self._adaptive.process_frame(at, frame[..., ::-1])]
+        self._count += 1
+        stop = self.settled + self._stretch
+        return self._settle(stop) if self._count == stop + self._margin else []
 
     def finish(self) -> list[Boundary]:
-        """All boundaries, in order."""
-        if not self.thumbnails:
-            return []
-        pictures = np.stack(self.thumbnails).reshape(len(self.thumbnails), -1).astype(np.float32)
-        gradual = list(_gradual(pictures, self.rate))
-        cuts = [c for c in self.cuts if not any(g.start - NEAR <= c <= g.stop + NEAR for g in gradual)]
-        cuts = [c for c in cuts if not self.moved[c] and not _is_flash(pictures, c, self.rate)]
-        cuts = [c for c in cuts if _changed(pictures[c - 1], pictures[c]) and not _grows(pictures, c, self.rate)]
-        found = [Boundary(frame=c, time=c / self.rate, kind="cut", start=c, stop=c) for c in cuts]
-        return sorted([*found, *gradual], key=lambda b: b.frame)
+        """No more frames: the boundaries that were not settled yet."""
+        return self._settle(self._count) if self._held else []
+
+    def _settle(self, stop: int) -> list[Boundary]:
+        """The boundaries up to frame `stop`; lets go of what is not needed for the next ones."""
+        held = self._held
+        pictures = np.stack([h.thumbnail for h in held]).reshape(len(held), -1).astype(np.float32)
+        moved = [h.moved for h in held]
+        found = _boundaries(pictures, moved, [c - self._first for c in self._cuts], self.rate)
+        told = []
+        for b in (b.later(self._first, self.rate) for b in found):
+            if b.start < stop and b.stop >= self.settled and b.start > self._last + NEAR:
+                told.append(b)
+                self._last = b.stop
+        self.settled = stop
+        while self._first < stop - self._margin:
+            held.popleft()
+            self._first += 1
+        self._cuts = [c for c in self._cuts if c > self._first]
+        return told
 
 
-def detect(path: str | Path) -> tuple[float, list[Boundary]]:
-    """The rate of a video file in frames per second, and its boundaries. Raises UserError where it is none."""
+@dataclass(frozen=True, kw_only=True)
+class _Look:
+    """What is kept of a frame, and whether it shows what the one before it did."""
+
+    look: UInt8[np.ndarray, "look look"]
+    thumbnail: UInt8[np.ndarray, "side side"]
+    moved: bool
+
+
+def detect(path: str | Path, name: str = "adaptive", weights: str = "") -> tuple[float, list[Boundary]]:
+    """The rate of a video file in frames per second, and its boundaries by a detector. Raises UserError where it is no
+    video, or where the detector cannot be made."""
     rate, frames = stream(path, side=WIDE)
-    detector = Detector(rate)
-    for frame in frames:
-        detector.add(frame)
-    return rate, detector.finish()
+    detector = create(name, weights, rate)
+    found = [boundary for frame in frames for boundary in detector.add(frame)]
+    return rate, found + detector.finish()
+
+
+def _boundaries(pictures: "Pictures", moved: list[bool], cuts: list[int], rate: float) -> list[Boundary]:
+    """All boundaries in a stretch of frames, in order; `cuts` are those that may be some."""
+    gradual = list(_gradual(pictures, rate))
+    cuts = [c for c in cuts if 0 < c < len(pictures) and not moved[c]]
+    cuts = [c for c in cuts if not any(g.start - NEAR <= c <= g.stop + NEAR for g in gradual)]
+    cuts = [c for c in cuts if not _is_flash(pictures, c, rate)]
+    cuts = [c for c in cuts if _changed(pictures[c - 1], pictures[c]) and not _grows(pictures, c, rate)]
+    found = [Boundary(frame=c, time=c / rate, kind="cut", start=c, stop=c) for c in cuts]
+    return sorted([*found, *gradual], key=lambda b: b.frame)
 
 
 Pictures = Float[np.ndarray, "t pixels"]

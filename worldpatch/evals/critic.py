@@ -4,7 +4,7 @@
     best = improve(request, pipeline, rounds=3)   # draws, finds faults, draws again a part or all, keeps the best
     print(story(best))                            # `_story.py`
 
-What a prompt asks for is read by `_wish`, what a clip shows by `detect`, what cannot be by `paradox`; among clips with
+What a prompt asks for is read by `wish`, what a clip shows by `detect`, what cannot be by `paradox`; among clips with
 equally few faults the model's own likelihood decides. Every pass is on record as a `Step`, from which `remake` makes
 the same clip again and judges nothing.
 """
@@ -24,7 +24,7 @@ from worldpatch.config import UserError
 from worldpatch.evals._likelihood import surprise
 from worldpatch.evals._redraw import Region, redrawn, region, share
 from worldpatch.evals._truth import Expected
-from worldpatch.evals._wish import read
+from worldpatch.evals._wish import expected, read
 from worldpatch.evals.detect import Seen, detect
 from worldpatch.evals.metrics.prompt import Wrong, wrongs
 from worldpatch.evals.paradox import Paradox, around, paradoxes
@@ -251,7 +251,7 @@ class _Search:
         source = self.rounds[step.source] if step.source >= 0 else None
         known = source.latents[source.step.pick] if source else None
         plan, latents, frames = _draw(self.request, step, known, self.pipeline, self.progress)
-        verdicts = [criticise(f, self.wish.expected) for f in frames]
+        verdicts = [criticise(f, expected(self.wish)) for f in frames]
         verdicts = weigh(verdicts, latents, replace(plan, prompt=self.prompt), self.pipeline)
         step = replace(step, pick=pick(verdicts))
         helped = bool(self.rounds) and verdicts[step.pick].weight < self.verdict.weight

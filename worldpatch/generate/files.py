@@ -9,6 +9,7 @@ import torch
 
 from worldpatch import __version__, config
 from worldpatch.config import UserError
+from worldpatch.generate import lora
 from worldpatch.generate.models import fingerprint
 from worldpatch.types import Request, Result
 from worldpatch.video import sheet, write
@@ -16,22 +17,28 @@ from worldpatch.video import sheet, write
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """All that determines the frames: the request, the model's fingerprint, the version of the code, the threads (sums
-    taken in another order differ in the last bit), and what a critic asked for and did, in its own words, if there was
-    one (`evals.critic`)."""
+    """All that determines the frames: the request, the fingerprints of the model and of its adapters (`loras`), the
+    version of the code, the threads (sums taken in another order differ in the last bit), and what a critic asked for
+    and did, in its own words, if there was one (`evals.critic`).
+
+    `expansion` is that of the prompt, if the request's is told more fully than the user's was (`generate.expand`)."""
 
     request: Request
     fingerprint: str
     version: str
     threads: int
     critic: dict[str, Any] | None = None
+    expansion: dict[str, Any] | None = None
+    loras: tuple[str, ...] = ()
 
 
 def recipe(request: Request, folder: Path) -> Recipe:
     """The recipe of a request to the model in `folder`, as run here and now."""
+    adapters = tuple(lora.fingerprint(lora.parse(text).folder) for text in request.loras)
     return Recipe(
-        request=request, fingerprint=fingerprint(folder), version=__version__, threads=torch.get_num_threads()
-    )
+        request=request, fingerprint=fingerprint(folder), version=__version__, threads=torch.get_num_threads(),
+        loras=adapters,
+    )  # fmt: skip
 
 
 def read_recipe(path: Path) -> Recipe:

@@ -1,6 +1,5 @@
 """A trained model as one thing: load it, and turn plans into frames."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,11 @@ from worldpatch import config
 from worldpatch.config import UserError
 from worldpatch.flow.guidance import Guidance
 from worldpatch.flow.plan import solve
+from worldpatch.generate import lora
+from worldpatch.generate.models import fingerprint
 from worldpatch.types import Cond, LatentSpec, Plan
+from worldpatch.vae._load import load as load_vae
+from worldpatch.vae._load import load_weights, read_record
 
 Progress = Callable[[str, int, int], None]
 """Called with (phase, done, total); raising stops the work."""
@@ -95,23 +98,41 @@ class Pipeline:
         return videos
 
 
-def load(folder: Path, device: str = "cpu") -> Pipeline:
-    """A shipped or exported model. Raises UserError that names what is missing or damaged, and what to do."""
-    record = _record(folder / "model.json", "backbone", "dit", "text")
+def load(folder: Path, device: str = "cpu", adapters: Sequence[lora.Use] = ()) -> Pipeline:
+    """A shipped or exported model, with adapters added to its weights.
+
+    Raises UserError that names what is missing or damaged, or an adapter of another model, and what to do.
+    """
+    record = read_record(folder / "model.json", "backbone", "dit", "text")
     text = config.resolve("text", record.get("text_encoder", "bytepair"))
     dit = config.resolve("dit", record["backbone"])
     network = nn.Module()
     network.text = text.load(record["text"], folder)
     network.dit = dit.Model(config.build(dit.Config, record["dit"], "dit."))
-    _load_weights(network, folder / "model.safetensors")
-    vae = load_vae(_home_of_vae(folder, record))
+    load_weights(network, folder / "model.safetensors")
+    for use in adapters:
+        record = _adapt(network, record, folder, use)
+    vae = load_vae(home_of_vae(folder, record))
     return Pipeline(
         vae=vae.to(device).eval(), network=network.to(device).eval(), spec=vae.spec, patch=network.dit.config.patch,
         record=record, device=device,
     )  # fmt: skip
 
 
-def _home_of_vae(folder: Path, record: dict[str, Any]) -> Path:
+def _adapt(network: nn.Module, record: dict[str, Any], folder: Path, use: lora.Use) -> dict[str, Any]:
+    """Adds an adapter to the network; returns the record with the words that the adapter has read."""
+    adapter, own = lora.read(use.folder)
+    base = own.get("base", {})
+    if base and base["fingerprint"] != fingerprint(folder):
+        raise UserError(f"the adapter {use.folder} belongs to the model {base['name']}, not to {folder}: use it there")
+    try:
+        lora.merge(network, adapter, use.scale)
+    except UserError as error:
+        raise UserError(f"{use.folder} does not fit {folder}: {error}") from error
+    return {**record, "words": sorted({*record.get("words", []), *own.get("words", [])})}
+
+
+def home_of_vae(folder: Path, record: dict[str, Any]) -> Path:
     """A shipped model has its autoencoder beside it; one fresh from training says which it was trained with."""
     if (folder / "vae.json").exists():
         return folder
@@ -119,40 +140,3 @@ def _home_of_vae(folder: Path, record: dict[str, Any]) -> Path:
     if "vae" not in options:
         raise UserError(f"{folder} holds no autoencoder (vae.json is missing): fetch the model folder again")
     return Path(options["vae"])
-
-
-def load_vae(folder: Path) -> Any:
-    """An exported autoencoder, with the statistics its JSON states."""
-    record = _record(folder / "vae.json", "vae", "config", "spec")
-    module = config.resolve("vae", record["vae"])
-    model = module.Model(config.build(module.Config, record["config"], "vae."))
-    _load_weights(model, folder / "vae.safetensors")
-    for name in ("first_mean", "first_std", "later_mean", "later_std"):
-        getattr(model, name).copy_(torch.tensor(record["spec"][name]))
-    return model.eval()
-
-
-def _record(path: Path, *needed: str) -> dict[str, Any]:
-    if not path.exists():
-        raise UserError(f"{path} is missing: give a folder that holds a trained model")
-    try:
-        record = json.loads(path.read_text())
-    except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}): fetch the model folder again") from error
-    missing = [key for key in needed if key not in record]
-    if missing:
-        raise UserError(f"{path} is damaged (it lacks {', '.join(missing)}): fetch the model folder again")
-    return record
-
-
-def _load_weights(model: nn.Module, path: Path) -> None:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if not path.exists():
-        raise UserError(f"{path} is missing: fetch the model folder again")
-    try:
-        model.load_state_dict({k: v.float() for k, v in load_file(path).items()})
-    except (SafetensorError, OSError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path} is damaged or of another model ({reason}): fetch the model folder again") from error

@@ -2,6 +2,7 @@
 
 <run>/step-00001200/model.safetensors      the weights in training
                     average.safetensors    their moving average: what is validated and shipped
+                    best.safetensors       the average at its best validation, where a run keeps it
                     optimiser.safetensors  moments, as <optimiser>.<parameter>.<name>
                     state.json             step, recipe, clipping, FLOPs, precision, code and data versions
 """
@@ -44,7 +45,8 @@ def latest(folder: Path) -> Path | None:
 
 def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     """All tensors and the state. Raises UserError that names a missing or damaged file."""
-    tensors = {name: read(path / f"{name}.safetensors") for name in ("model", "average", "optimiser")}
+    best = ("best",) if (path / "best.safetensors").exists() else ()
+    tensors = {name: read(path / f"{name}.safetensors") for name in ("model", "average", "optimiser", *best)}
     state = path / "state.json"
     try:
         return tensors, json.loads(state.read_text())

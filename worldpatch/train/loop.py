@@ -25,10 +25,17 @@ from worldpatch.config import UserError
 from worldpatch.train import checkpoint
 from worldpatch.train.optim import Average, Clipper, Optim, make_optimisers, schedule
 
+SLACK = 0.02
+"""A few clips held out tell losses apart no finer, and later weights are calmer: the rate has fallen. Of a flat curve
+the lowest point lay at step 60 of 180; the last step's weights, 1.3% above, got 67% of new prompts right, not 50%."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """A whole training run. `options` are the fields of the stage's Config; `steps` counts optimiser steps.
+
+    With `keep_best` what is exported are the (averaged) weights of the best "val/loss", those before the first step
+    among them; else the last ones. Of losses within `SLACK` of the lowest the latest counts as best.
 
     `precision` "auto" is bfloat16 on CUDA, and on a CPU bfloat16 only where its matrix products are measured to be at
     least 1.5 times as fast as float32 (machines with AVX512-BF16 or AMX).
@@ -43,6 +50,7 @@ class Run:
     save_minutes: float = 5.0
     sheet_minutes: float = 10.0
     validate_every: int = 500
+    keep_best: bool = False
 
 
 @runtime_checkable
@@ -68,43 +76,49 @@ Report = Callable[[int, int, dict[str, Any]], None]
 
 
 def train(
-    run: Run, folder: Path, *, device: str = "cpu", report: Report | None = None, stop_at: int | None = None
-) -> Path:
+    run: Run, folder: Path, *, device: str = "cpu", report: Report | None = None, stop_at: int | None = None,
+    instead: Task | None = None,
+) -> Path:  # fmt: skip
     """Train until `run.steps`, resuming whatever `folder` holds; returns the exported model's folder.
 
     Ctrl-C and SIGTERM finish the step, save and raise KeyboardInterrupt. `stop_at` ends (and saves) early without
-    changing the schedule. Raises UserError where the folder holds a run of another recipe.
+    changing the schedule; `instead` stands in for the stage's task. Raises UserError where the folder holds a run of
+    another recipe.
     """
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(run.seed)
     stage = config.resolve("train/stages", run.stage)
-    task: Task = stage.Task(config.build(stage.Config, run.options, "options."), run.seed, device)
+    task: Task = instead or stage.Task(config.build(stage.Config, run.options, "options."), run.seed, device)
     session = _Session(run, task, folder, device)
     # One thread of arithmetic for the batch ahead: a second team of OpenMP threads would spin against the first.
     prefetch = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,))
     with _Stop() as stop, prefetch as ahead, _Log(folder) as log:
         until = run.steps if stop_at is None else min(stop_at, run.steps)
+        if run.keep_best and session.step == 0:
+            log.write({"step": 0, **session.validated()})
         pending = ahead.submit(task.batch, session.step)
         while session.step < until and not stop.asked:
+            begun = time.perf_counter()
             batch = pending.result()
+            waited = time.perf_counter() - begun
             pending = ahead.submit(task.batch, session.step + 1)
-            figures = session.advance(batch)
+            figures = session.advance(batch) | {"waited": waited}
             log.write(figures)
             if report:
                 report(session.step, run.steps, figures)
             if session.step % run.validate_every == 0 or session.step == run.steps:
-                log.write({"step": session.step, **session.averaged(task.validate)})
+                log.write({"step": session.step, **session.validated()})
             if session.due("sheet", run.sheet_minutes) or session.step == run.steps:
                 path = folder / "sheets" / f"{session.step:08d}.png"
                 path.parent.mkdir(exist_ok=True)
-                log.write({"step": session.step, **session.averaged(lambda m: task.sheet(m, path))})  # noqa: B023
+                log.write({"step": session.step, **session.shipped(lambda m: task.sheet(m, path))})  # noqa: B023
             if session.due("save", run.save_minutes):
                 session.save()
         session.save()
         if stop.asked:
             raise KeyboardInterrupt
     export = folder / "export"
-    session.averaged(lambda model: task.export(model, export, session.state()) or {})
+    session.shipped(lambda model: task.export(model, export, session.state()) or {})
     return export
 
 
@@ -118,6 +132,8 @@ class _Session:
         self.optimisers = make_optimisers(self.model, run.optim)
         self.average = Average(self.model, run.optim.ema)
         self.clipper, self.step, self.flops, self.seconds, self.samples = Clipper(), 0, 0, 0.0, 0
+        self.best: dict[str, Tensor] = {}
+        self.best_at: dict[str, float] = {}  # step and loss, and the lowest loss so far
         self.precision = resolve_precision(run.precision, device)
         self.clocks: dict[str, float] = {"save": time.monotonic(), "sheet": time.monotonic()}
         path = checkpoint.latest(folder)
@@ -152,8 +168,25 @@ class _Session:
 
     def averaged(self, function: Callable[[nn.Module], dict[str, float]]) -> dict[str, float]:
         """Call a function on the averaged weights, without gradients."""
+        return self._with(self.average.weights, function)
+
+    def shipped(self, function: Callable[[nn.Module], dict[str, float]]) -> dict[str, float]:
+        """Call a function on the weights to be exported."""
+        return self._with(self.best or self.average.weights, function)
+
+    def validated(self) -> dict[str, float]:
+        """The task's validation; the best weights so far are kept where the run asks for them."""
+        figures = self.averaged(self.task.validate)
+        if self.run.keep_best:
+            loss, lowest = figures["val/loss"], self.best_at.get("lowest", math.inf)
+            if loss <= (1 + SLACK) * lowest:
+                self.best_at = {"step": self.step, "loss": loss, "lowest": min(loss, lowest)}
+                self.best = {n: w.clone() for n, w in self.average.weights.items()}
+        return figures
+
+    def _with(self, weights: dict[str, Tensor], function: Callable[[nn.Module], dict[str, float]]) -> dict[str, float]:
         own = {n: p.detach().clone() for n, p in self.model.state_dict().items()}
-        self.model.load_state_dict(self.average.weights)
+        self.model.load_state_dict(weights)
         self.model.eval()
         try:
             with torch.no_grad():
@@ -174,12 +207,14 @@ class _Session:
             "precision": self.precision, "clipper": vars(self.clipper), "run": dataclasses.asdict(self.run),
             "recipe_hash": _hash(self.run), "data_hash": self.task.fingerprint,
             "version": __version__, "torch": torch.__version__,
-            "threads": torch.get_num_threads(),
+            "threads": torch.get_num_threads(), "best": self.best_at,
         }  # fmt: skip
 
     def save(self) -> None:
         optimiser = checkpoint.optimiser_tensors(self.optimisers)
         tensors = {"model": self.model.state_dict(), "average": self.average.weights, "optimiser": optimiser}
+        if self.best:
+            tensors["best"] = self.best
         checkpoint.save(self.folder, self.step, tensors, self.state())
 
     def _restore(self, path: Path) -> None:
@@ -193,6 +228,7 @@ class _Session:
         checkpoint.restore_optimisers(self.optimisers, tensors["optimiser"])
         self.step, self.flops, self.samples = state["step"], state["flops"], state["samples"]
         self.seconds, self.precision = state["seconds"], state["precision"]
+        self.best, self.best_at = tensors.get("best", {}), state.get("best", {})
         vars(self.clipper).update(state["clipper"])
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import av
 import numpy as np
 from av.error import FFmpegError
+from av.video.frame import PictureType
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from jaxtyping import UInt8
 from PIL import Image
@@ -107,24 +108,45 @@ def _checked(chunks: Iterator[Frames]) -> Iterator[Frames]:
 
 
 def _mp4(path: Path, chunks: Iterator[Frames], rate: float, text: str | None) -> None:
-    """H.264 by x264 with one thread, which makes it repeatable; BT.709 throughout, and said so in the file."""
+    """BT.709 throughout. Odd sides grow by one repeated pixel."""
     first = next(chunks)
     height, width = first.shape[1:3]
+
+    def frames() -> Iterator[Any]:
+        for pixels in itertools.chain.from_iterable(itertools.chain([first], chunks)):
+            even = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+            frame = av.VideoFrame.from_ndarray(even, format="rgb24")
+            yield frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)
+
+    encode(path, frames(), (height + height % 2, width + width % 2), rate, text)
+
+
+def encode(
+    path: Path,
+    frames: Iterable[Any],
+    size: tuple[int, int],
+    rate: float,
+    text: str | None = None,
+    gop: int | None = None,
+) -> None:
+    """Frames in yuv420p, BT.709, as H.264 by x264 with one thread, which makes it repeatable, and the index first.
+
+    `size` is (height, width); from one frame that can be decoded alone to the next there are at most `gop`.
+    """
     options = {"movflags": "faststart", "fflags": "bitexact"}
+    rate_ = Fraction(rate).limit_denominator(1001)
     with av.open(str(path), "w", format="mp4", options=options) as container:
         if text is not None:
             container.metadata["comment"] = text
-        stream = container.add_stream("libx264", rate=Fraction(rate).limit_denominator(1001), options=QUALITY)
-        stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
+        stream = container.add_stream("libx264", rate=rate_, options=QUALITY | ({} if gop is None else {"g": str(gop)}))
+        (stream.height, stream.width), stream.pix_fmt = size, "yuv420p"
         context = stream.codec_context
         context.thread_count = 1
         context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
         context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
-        for chunk in itertools.chain([first], chunks):
-            even = np.pad(chunk, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-            for pixels in even:
-                frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-                container.mux(stream.encode(frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)))
+        for number, frame in enumerate(frames):
+            frame.pts, frame.time_base, frame.pict_type = number, 1 / rate_, PictureType.NONE
+            container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
 
 

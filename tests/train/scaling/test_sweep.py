@@ -102,7 +102,7 @@ def test_a_sweep_can_grow(grid, whole, tmp_path: Path):
     """A smaller budget, which the trunk has passed, and another seed; the progress counts what is there already."""
     folder = tmp_path / "grown"
     shutil.copytree(whole[1], folder)
-    more = dataclasses.replace(grid, budgets=(7e7, *grid.budgets), seeds=(0, 1))
+    more = dataclasses.replace(grid, budgets=(9e7, *grid.budgets), seeds=(0, 1))
     told: list[tuple[float, float]] = []
     found = sweep(more, folder, report=lambda done, total, note: told.append((done, total)))
     assert len(found) == 14 and found[:6] == whole[0]

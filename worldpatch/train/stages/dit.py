@@ -1,8 +1,11 @@
 """The text encoder and the packed transformer, trained together by flow matching on encoded clips."""
 
 import json
+import logging
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ from torch import Generator, Tensor, nn
 
 from worldpatch import config
 from worldpatch.config import UserError
-from worldpatch.data.loader import Item, LatentSet, hash_seed
+from worldpatch.data.loader import Batches, Item, LatentSet, choose_caption, hash_seed
 from worldpatch.flow import noise
 from worldpatch.flow.loss import flow_matching_loss, loss_per_bin, predict
 from worldpatch.flow.pack import pack, padding
@@ -21,6 +24,8 @@ from worldpatch.text._known import words_of
 from worldpatch.train import checkpoint
 from worldpatch.types import Cond, LatentSpec, Packed, Plan
 
+log = logging.getLogger(__name__)
+
 BINS = 10
 
 
@@ -28,9 +33,11 @@ BINS = 10
 class Config:
     """`data` are folders of encoded clips, used as one set, `validation` another; `budget` is patch tokens per step.
 
-    Shares: `drop_text` of the samples lose their caption, `keep_camera` see the camera's rays, `images` are one
-    keyframe, `continuations` are crops of the latent stream that begin in its middle, `whole` have one noise time
-    throughout.
+    `weights`, one per folder, say how often clips of each come; without them every clip comes once per epoch.
+
+    Shares: `drop_text` of the samples lose their caption; of clips that came with a caption and have one that a model
+    wrote, `generated` show the latter; `keep_camera` see the camera's rays, `images` are one keyframe, `continuations`
+    are crops of the latent stream that begin in its middle, `whole` have one noise time throughout.
     """
 
     data: tuple[str, ...]
@@ -44,9 +51,11 @@ class Config:
     pad_to: int = 0  # fill every batch up to so many tokens (keyframes count beside the budget); 0: not at all
     drop_text: float = 0.1
     keep_camera: float = 0.3
+    generated: float = 0.95
     images: float = 0.08
     continuations: float = 0.08
     whole: float = 0.5
+    weights: tuple[float | int, ...] = ()
     start_from: str = ""  # an exported model whose weights and tokenizer to begin with
     validation_clips: int = 96
     sheet_level: int = 1  # of the fixed prompts; 0: no sheets
@@ -64,16 +73,19 @@ class Network(nn.Module):
 class Task:
     def __init__(self, options: Config, seed: int, device: str):
         self.options, self.seed, self.device = options, seed, device
-        self.data = LatentSet([Path(folder) for folder in options.data], seed)
-        self.fingerprint = self.data.fingerprint
-        self.validation = LatentSet([Path(options.validation)], 0).items[: options.validation_clips]
         self.spec = _spec(Path(options.vae))
+        self.data = LatentSet(list(map(Path, options.data)), spec=self.spec, captioned=True, split="train")
+        self.fingerprint = self.data.fingerprint
+        held_out = LatentSet([Path(options.validation)], spec=self.spec, captioned=True, split="validation")
+        self.validation = list(islice(held_out, options.validation_clips))
         self.twins = self._twins()
         backbone = config.resolve("dit", options.backbone)
         text = self._text()
         dit_config = config.build(backbone.Config, {"text_width": text.config.width, **options.model}, "model.")
         self.patch = dit_config.patch
-        self.model = Network(text, backbone.Model(dit_config))
+        self.batches = Batches(self.data, seed=seed, budget=options.budget, patch=self.patch, weights=options.weights)
+        log.info("%s; batches are %.1f%% full", self.batches.report, 100 * self.batches.fill)
+        self.model = self.network = Network(text, backbone.Model(dit_config))
         self.earlier: list[dict[str, Any]] = []  # the records of the runs whose weights this one starts from
         if options.start_from:
             weights = checkpoint.read(Path(options.start_from) / "model.safetensors")
@@ -85,7 +97,7 @@ class Task:
         module = config.resolve("text", self.options.text_encoder)
         if self.options.start_from:
             return module.load(self._start_record()["text"], Path(self.options.start_from))
-        return module.create(self.options.text, (c for item in self.data.items for c in item.captions.values()))
+        return module.create(self.options.text, (c.text for row in self.data.rows for c in row.captions))
 
     def _start_record(self) -> dict[str, Any]:
         return json.loads((Path(self.options.start_from) / "model.json").read_text())
@@ -103,8 +115,7 @@ class Task:
     def batch(self, step: int) -> tuple[Packed, Tensor, list[str]]:
         """(packed clean content with its times, noise, captions) of a step."""
         generator = Generator().manual_seed(hash_seed(self.seed, step))
-        items = self.data.batch(step, self.options.budget, self.patch)
-        plans = [self._plan(item, generator) for item in items]
+        plans = [self._plan(item, generator) for item in self._items(step)]
         packed = pack(plans, self.patch, self.spec)
         if missing := self.options.pad_to and self.options.pad_to - len(packed.tokens):
             if missing < 0:
@@ -113,13 +124,16 @@ class Task:
             packed = pack(plans, self.patch, self.spec)
         return packed, torch.randn(packed.tokens.shape, generator=generator), [p.prompt for p in plans]
 
+    def _items(self, step: int) -> list[Item]:
+        """The clips of a step."""
+        return self.batches.batch(step)
+
     def _plan(self, item: Item, generator: Generator) -> Plan:
         def chance(share: float) -> bool:
             return bool(torch.rand((), generator=generator) < share)
 
-        styles = sorted(item.captions)
-        style = styles[int(torch.randint(len(styles), (), generator=generator))]
-        prompt = "" if chance(self.options.drop_text) else item.captions[style]
+        caption = choose_caption(item, self.options.generated, generator)
+        prompt = "" if chance(self.options.drop_text) else caption
         camera = item.camera if chance(self.options.keep_camera) else None
         latent, kind, keyframes = item.latent.float(), "clip", item.keyframes
         if item.keyframes and chance(self.options.images):
@@ -150,19 +164,24 @@ class Task:
 
     def size(self, batch: tuple[Packed, Tensor, list[str]]) -> tuple[int, int, int]:
         packed, _, captions = batch
-        lengths, times = self.model.text.lengths(captions), len(torch.unique(packed.time))
-        flops = self.model.dit.flops(packed.segments, lengths, times=times, training=True)
+        lengths, times = self.network.text.lengths(captions), len(torch.unique(packed.time))
+        flops = self.network.dit.flops(packed.segments, lengths, times=times, training=True)
         return len(captions), len(packed.tokens), flops
 
     # ---------------------------------------------------------------------------------------------------- validation
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Loss per bin of noise time on fixed clips with fixed noise, ten times evenly spread per clip group."""
+        """Loss per bin of noise time on fixed clips with fixed noise."""
+        bins = self._bins(model, self.validation)
+        figures = {"val/loss": sum(bins) / BINS, **{f"val/t{b}": value for b, value in enumerate(bins)}}
+        return figures | self._physics(model)
+
+    def _bins(self, model: nn.Module, clips: Sequence[Item]) -> list[float]:
+        """Loss per bin of noise time, each clip once in every bin; the noise is the same every time."""
         total, count = torch.zeros(BINS), torch.zeros(BINS)
         generator = Generator().manual_seed(0)
-        for k in range(BINS):
-            # Every clip meets one time per bin over the whole pass; a tenth of them at a time keeps it quick.
-            items = self.validation[k::BINS]
+        for k in range(BINS):  # a tenth of the clips at a time keeps it quick
+            items = clips[k::BINS]
             if not items:  # fewer clips than bins
                 continue
             plans = [self._fixed(item, (b + 0.5) / BINS) for item in items for b in range(0, BINS)]
@@ -171,9 +190,7 @@ class Task:
             velocity, target, packed = self._predict(model, packed, drawn, [p.prompt for p in plans])
             part, number = loss_per_bin(velocity, target, packed.noisy, packed.time, BINS)
             total, count = total + part.cpu(), count + number.cpu()
-        bins = (total / count).tolist()
-        figures = {"val/loss": sum(bins) / BINS, **{f"val/t{b}": value for b, value in enumerate(bins)}}
-        return figures | self._physics(model)
+        return (total / count).tolist()
 
     def _physics(self, model: nn.Module) -> dict[str, float]:
         """How often the possible twin is preferred, per kind; no figures without twins."""
@@ -214,19 +231,20 @@ class Task:
         weights = {k: v.detach().cpu().to(torch.bfloat16) for k, v in model.state_dict().items()}
         checkpoint.write(folder / "model.safetensors", weights)
         self.model.text.save(folder)
-        words = sorted({w for i in self.data.items for c in i.captions.values() for w in words_of(c)})
-        grids = Counter(tuple(i.latent.shape[1:]) for i in self.data.items)
+        rows = self.data.rows
+        words = sorted({w for row in rows for c in row.captions for w in words_of(c.text)})
+        grids = Counter((row.latent.t, row.latent.h, row.latent.w) for row in rows if row.latent)
         record = {
             "backbone": self.options.backbone,
             "dit": config.dump(self.model.dit.config),
             "text_encoder": self.options.text_encoder,
             "text": config.dump(self.model.text.config),
             "words": words,
-            "captions": sorted({i.captions["terse"] for i in self.data.items if "terse" in i.captions})[:4000],
+            "captions": sorted({c.text for row in rows for c in row.captions if c.kind == "terse"})[:4000],
             "trained_on": {
                 "clips": len(self.data), "grids": [grid for grid, _ in grids.most_common()],  # the usual one first
-                "rates": sorted({i.rate for i in self.data.items}),
-                "kinds": sorted({i.scene for i in self.data.items if i.scene}),
+                "rates": sorted({row.fps for row in rows if row.fps}),
+                "kinds": sorted({row.scene for row in rows} - {""}),
             },
             "training": state, "earlier": self.earlier,
         }  # fmt: skip

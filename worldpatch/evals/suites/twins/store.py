@@ -115,7 +115,7 @@ def build(
             for twin in TWINS:
                 clip = getattr(pair, twin)
                 latent = _encode(vae, clip, pair.control, device)
-                writer.write(f"{kind}-{number:04d}-{k}-{twin}", shards.members(clip, latent))
+                writer.write(f"{kind}-{number:04d}-{k}-{twin}", shards.members(clip, latent, shards.vae_id(vae.spec)))
         if kind == KINDS[-1]:
             writer.rest()
         if progress:
@@ -147,7 +147,7 @@ def load(folder: Path, spec: LatentSpec) -> TwinSet:
     if record["spec"] != json.loads(json.dumps(config.dump(spec))):
         raise UserError(f"{folder} holds twins that another autoencoder encoded: build them again in another folder")
     found = LatentSet([folder])
-    items = {item.key: item for item in found.items}
+    items = {item.key: item for item in found}
     pairs = [key.removesuffix(f"-{TWINS[0]}") for key in items if key.endswith(f"-{TWINS[0]}")]
     if len(items) != len(TWINS) * len(pairs) or len(pairs) % (2 * len(KINDS)):
         raise UserError(f"{folder} holds {len(items)} twins, not couples of every kind: build them again to go on")
