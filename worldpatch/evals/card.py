@@ -23,6 +23,7 @@ from worldpatch.evals.suites._task import Scores, Suite, Task
 
 FORMAT = 1
 DIGITS = 5  # significant ones: more would say nothing and make cards large
+ROUNDING = 0.005  # in a score, all of which go from 0 to about 1; scores of other weights are further off
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +147,8 @@ def differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Reproduction:
-    """What changed when a card was made again: samples compared, equal ones, the largest change of any score."""
+    """What changed when a card was made again: samples compared, those with equal scores (to `ROUNDING`, for another
+    processor rounds in another way), the largest change of any score."""
 
     samples: int
     equal: int
@@ -165,9 +167,8 @@ def reproduction(old: dict[str, Any], new: dict[str, Any]) -> Reproduction:
             continue
         gaps = {k: abs(v - again[k]) if k in again else float("inf") for k, v in sample["scores"].items()}
         worst = max(gaps, key=lambda k: gaps[k], default="")
-        if not worst or gaps[worst] == 0:
-            equal += 1
-        elif gaps[worst] > largest:
+        equal += not worst or gaps[worst] <= ROUNDING
+        if worst and gaps[worst] > largest:
             largest, where = gaps[worst], f"{worst} of {sample['key']}, seed {sample['seed']}"
     skills = (old["headline"]["skill"], new["headline"]["skill"])
     count = len(new["samples"]) - len(fresh)

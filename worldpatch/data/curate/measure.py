@@ -66,7 +66,6 @@ def scores(frames: list[Any], thumbs: list[Thumb], rate: float) -> dict[str, flo
         found |= _motion(frames, rate, chosen) | {"still": float(np.mean(still)), "overlay": overlay(close)}
     if len(frames) > 2:
         found["flicker"] = float(np.abs(light[1:-1] - (light[2:] + light[:-2]) / 2).mean())
-    # Four digits: the rest of a sum in float32 depends on what ran before in the process.
     return {name: float(f"{value:.4g}") for name, value in found.items()}
 
 
@@ -80,7 +79,7 @@ def _motion(frames: list[Any], rate: float, chosen: range) -> dict[str, float]:
         one, two = (_shrunk(grey(frames[k]), FLOW) for k in (a, b))
         if min(one.shape) < 16:  # too narrow for the method's pyramid
             one, two = (cv2.resize(x, (max(16, x.shape[1]), max(16, x.shape[0]))) for x in (one, two))
-        moved = np.linalg.norm(flow.calc(one, two, np.zeros((*one.shape, 2), np.float32)), axis=-1)
+        moved = np.linalg.norm(flow.calc(one, two, np.zeros((*one.shape, 2), np.float32)).astype(float), axis=-1)
         seconds = (b - a) / rate
         speeds.append([speed / (seconds * one.shape[1]) for speed in (np.percentile(moved, 99), moved.mean())])
     fast, mean = np.mean(speeds, axis=0)
@@ -88,13 +87,22 @@ def _motion(frames: list[Any], rate: float, chosen: range) -> dict[str, float]:
 
 
 def overlay(pictures: list[Grey]) -> float:
-    """Share of the picture with edges that never move where all around them does; 0 where too little is to be seen."""
+    """Share of the picture with edges that never move where all around them does; 0 where too little is to be seen.
+
+    In whole numbers: a square root in float32 is another where memory is aligned in another way, and thresholds see it.
+    """
     if len(pictures) < 3:
         return 0.0
-    stack = np.stack(pictures).astype(np.float32)
-    edges = np.stack([cv2.magnitude(cv2.Sobel(p, cv2.CV_32F, 1, 0), cv2.Sobel(p, cv2.CV_32F, 0, 1)) for p in stack])
-    lasting = (edges.min(0) > EDGE) & (stack.std(0) < STEADY)
-    moving = (stack.std(0) > MOVING).astype(np.float32)
+    total, squares = (np.zeros(pictures[0].shape, np.int64) for _ in range(2))
+    least = np.full_like(total, np.iinfo(np.int64).max)
+    for picture in pictures:
+        x, y = (cv2.Sobel(picture, cv2.CV_16S, *way).astype(np.int64) for way in ((1, 0), (0, 1)))
+        least = np.minimum(least, x**2 + y**2)
+        total, squares = total + picture, squares + picture.astype(np.int64) ** 2
+    count = len(pictures)
+    spread = count * squares - total**2  # count ** 2 times the variance
+    lasting = (least > EDGE**2) & (spread < (count * STEADY) ** 2)
+    moving = (spread > (count * MOVING) ** 2).astype(np.float32)
     around = cv2.blur(moving, (2 * BEHIND + 1, 2 * BEHIND + 1))
     return float((lasting & (around > 0.5)).mean())
 
