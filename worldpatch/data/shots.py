@@ -121,8 +121,7 @@ class Detector:
         at = FrameTimecode(self._count, self.rate)
         look = cv2.resize(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), (LOOK, LOOK), interpolation=cv2.INTER_AREA)
         thumbnail = cv2.resize(look, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-        moved = bool(self._held) and _is_in(look[INNER, INNER], self._held[-1].look)
-        self._held.append(_Look(look=look, thumbnail=thumbnail, moved=moved))
+        self._held.append(_Look(look=look, thumbnail=thumbnail))
         self._cuts += [cut.frame_num for cut in self._adaptive.process_frame(at, frame[..., ::-1])]
         self._count += 1
         stop = self.settled + self._stretch
@@ -136,8 +135,9 @@ class Detector:
         """The boundaries up to frame `stop`; lets go of what is not needed for the next ones."""
         held = self._held
         pictures = np.stack([h.thumbnail for h in held]).reshape(len(held), -1).astype(np.float32)
-        moved = [h.moved for h in held]
-        found = _boundaries(pictures, moved, [c - self._first for c in self._cuts], self.rate)
+        cuts = [c - self._first for c in self._cuts]
+        cuts = [c for c in cuts if 0 < c < len(held) and not _is_in(held[c].look[INNER, INNER], held[c - 1].look)]
+        found = _boundaries(pictures, cuts, self.rate)
         told = []
         for b in (b.later(self._first, self.rate) for b in found):
             if b.start < stop and b.stop >= self.settled and b.start > self._last + NEAR:
@@ -153,11 +153,10 @@ class Detector:
 
 @dataclass(frozen=True, kw_only=True)
 class _Look:
-    """What is kept of a frame, and whether it shows what the one before it did."""
+    """What is kept of a frame."""
 
     look: UInt8[np.ndarray, "look look"]
     thumbnail: UInt8[np.ndarray, "side side"]
-    moved: bool
 
 
 def detect(path: str | Path, name: str = "adaptive", weights: str = "") -> tuple[float, list[Boundary]]:
@@ -169,10 +168,9 @@ def detect(path: str | Path, name: str = "adaptive", weights: str = "") -> tuple
     return rate, found + detector.finish()
 
 
-def _boundaries(pictures: "Pictures", moved: list[bool], cuts: list[int], rate: float) -> list[Boundary]:
+def _boundaries(pictures: "Pictures", cuts: list[int], rate: float) -> list[Boundary]:
     """All boundaries in a stretch of frames, in order; `cuts` are those that may be some."""
     gradual = list(_gradual(pictures, rate))
-    cuts = [c for c in cuts if 0 < c < len(pictures) and not moved[c]]
     cuts = [c for c in cuts if not any(g.start - NEAR <= c <= g.stop + NEAR for g in gradual)]
     cuts = [c for c in cuts if not _is_flash(pictures, c, rate)]
     cuts = [c for c in cuts if _changed(pictures[c - 1], pictures[c]) and not _grows(pictures, c, rate)]
@@ -243,16 +241,16 @@ def _mixtures(pictures: Pictures, contrast: Float[np.ndarray, " t"], length: int
     begin, end = pictures[:count], pictures[length:]
     change = end - begin
     power = np.maximum((change**2).sum(1), 1e-6)
-    fit: Bool[np.ndarray, " count"] = power > APART**2 * pictures.shape[1]
     flat = contrast < FLAT
-    fit &= ~(flat[:count] & flat[length:])
-    for share in (0.2, 0.35, 0.5, 0.65, 0.8):
-        between = pictures[round(share * length) : round(share * length) + count] - begin
-        reached = (between * change).sum(1) / power
-        left = ((between - reached[:, None] * change) ** 2).sum(1) / power
-        fit &= (np.abs(reached - share) < EVEN) & (left < MIXED)
+    empty: Bool[np.ndarray, " count"] = flat[:count] & flat[length:]
+    left = np.flatnonzero((power > APART**2 * pictures.shape[1]) & ~empty)
+    for share in (0.5, 0.2, 0.8, 0.35, 0.65):  # few places are left after the first
+        between, whole = pictures[round(share * length) + left] - begin[left], change[left]
+        reached = (between * whole).sum(1) / power[left]
+        unexplained = ((between - reached[:, None] * whole) ** 2).sum(1) / power[left]
+        left = left[(np.abs(reached - share) < EVEN) & (unexplained < MIXED)]
     either = flat[:count] | flat[length:]
-    chosen = [int(i) for i in np.flatnonzero(fit) if either[i] or _correlation(begin[i], end[i]) < ALIKE]
+    chosen = [int(i) for i in left if either[i] or _correlation(begin[i], end[i]) < ALIKE]
     chosen = [i for i in chosen if _changed(begin[i], end[i])]
     return [(float(power[i]), i, length) for i in chosen]
 
