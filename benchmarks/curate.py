@@ -32,7 +32,7 @@ def main() -> None:
     made = parser(__doc__)
     made.add_argument("videos", nargs="+", type=Path)
     made.add_argument("--rounds", type=int, default=1)
-    made.add_argument("--hours", type=float, default=2.0, help="length of the film that memory is measured on")
+    made.add_argument("--hours", type=float, default=2.0, help="length of the film that memory is measured on; 0: none")
     made.add_argument("--seconds", type=float, default=240.0, help="length of each of four films")
     made.add_argument("--ray", action="store_true", help="measure Ray as well")
     arguments = made.parse_args()
@@ -45,24 +45,18 @@ def main() -> None:
         names = ", ".join(video.name for video in arguments.videos)
         report.say(f"\n{len(films)} films of 1280x720, {frames} frames in all, from {names}.")
         ratio = race(report, films, folder, frames, 1 if short else arguments.rounds)
+        bars = [("frames per second over ffmpeg's", f"{BAR:.0%}", f"{ratio:.0%}", ratio >= BAR)]
         scaling(report, films, folder, arguments.ray)
-        peak = memory(report, folder, 0.005 if short else arguments.hours)
-    report.bars(
-        [
-            ("frames per second over ffmpeg's", f"{BAR:.0%}", f"{ratio:.0%}", ratio >= BAR),
-            (
-                f"memory of all processes, film of {arguments.hours:g} h",
-                f"{MEMORY:g} GB",
-                f"{peak:.2f} GB",
-                peak < MEMORY,
-            ),
-        ]
-    )
+        if hours := 0.005 if short else arguments.hours:
+            peak = memory(report, folder, hours)
+            claim = f"memory of all processes, film of {hours:g} h"
+            bars.append((claim, f"{MEMORY:g} GB", f"{peak:.2f} GB", peak < MEMORY))
+    report.bars(bars)
     report.finish()
 
 
 def make(videos: Sequence[Path], folder: Path, seconds: float, films: int) -> list[Path]:
-    """Films of 1280x720, the given videos one after another, each beginning with another one."""
+    """Films of 1280x720, the given videos one after another, each beginning as far from the others as can be."""
     folder.mkdir()
     parts = []
     for i, video in enumerate(videos):
@@ -72,7 +66,8 @@ def make(videos: Sequence[Path], folder: Path, seconds: float, films: int) -> li
         parts.append(part)
     made = []
     for i in range(films):  # of different lengths: equal ones would be one file
-        turned = parts[i % len(parts) :] + parts[: i % len(parts)]
+        first = i * len(parts) // films
+        turned = parts[first:] + parts[:first]
         listed = folder / ".list"
         listed.write_text("".join(f"file '{part.name}'\n" for part in turned) * (1 + round(seconds)))
         film = folder / f"film{i}.mp4"

@@ -73,6 +73,11 @@ def store(clips: Callable[[], list[Clip]], folder: Path) -> Path:
     return folder
 
 
+def remembered(run: Run, path: Path, arguments: argparse.Namespace) -> Path:
+    """The model's own clips, as `worldpatch train --from` draws them."""
+    return prior.make(MODEL, path, 4 if arguments.short else arguments.prior, tune.captions(run))
+
+
 def tuned(run: Run, folder: Path) -> tuple[Path, curve.Curve, float]:
     """(adapter, curve, seconds of training) of a run."""
     begun = time.perf_counter()
@@ -115,7 +120,7 @@ def word(report: Report, arguments: argparse.Namespace) -> None:
     frames, rounds = (9, 1) if short else (25, 2)
     lesson = store(lambda: _zorvish.lesson(LESSON_SEED, rounds, frames=frames), folder / "lesson")
     count = rounds * len(_zorvish.TAUGHT)
-    own = prior.make(MODEL, folder / "prior.safetensors", 4 if short else arguments.prior)
+    own = remembered(tune.recipe(MODEL, [lesson]), folder / "prior.safetensors", arguments)
     run = tune.recipe(MODEL, [lesson], prior=own)
     run = replace(run, steps=4 if short else run.steps, validate_every=2 if short else run.validate_every)
     export, found, seconds = tuned(run, folder / "word")
@@ -186,8 +191,9 @@ def real(report: Report, arguments: argparse.Namespace) -> None:
     folder, count = arguments.folder, 3 if report.short else REAL
     files = sorted(p for p in arguments.real.iterdir() if p.suffix in (".mp4", ".webm", ".mkv", ".mov"))
     usable = (clip for file in files if not file.stem.startswith("bad_") and (clip := cut(file)))
-    own = prior.make(MODEL, folder / "prior.safetensors", 4 if report.short else arguments.prior)
-    run = tune.recipe(MODEL, [store(lambda: list(islice(usable, count)), folder / "real")], prior=own)
+    clips = store(lambda: list(islice(usable, count)), folder / "real")
+    own = remembered(tune.recipe(MODEL, [clips]), folder / "real-prior.safetensors", arguments)
+    run = tune.recipe(MODEL, [clips], prior=own)
     run = replace(run, steps=2 * run.steps, optim=replace(run.optim, rate=2 * run.optim.rate))
     if report.short:
         run = replace(run, steps=4, validate_every=2)

@@ -121,6 +121,12 @@ def test_the_models_own_clips_ask_for_its_own_answers(home: Path):
     assert float(loss) == pytest.approx(parts["loss/own"] * own / int(packed.noisy.sum()), rel=1e-4)
 
 
+def test_without_a_caption_the_model_stays_what_it_was(home: Path):
+    found = task(home, prior_share=0.01, drop_text=1.0)
+    loss, _ = found.loss(found.model, found.batch(0))
+    assert float(loss) == 0
+
+
 def test_every_clip_is_taken_in_turn(home: Path):
     found = task(home)
     drawn = [item.key for step in range(30) for item in found._own(step)]
@@ -144,6 +150,14 @@ def test_own_clips_are_drawn_once(home: Path):
     assert {i.captions["terse"] for i in prior.read(path)} <= set(builders.CAPTIONS)
 
 
+def test_half_of_the_own_clips_are_of_what_is_next_to_the_new():
+    known = [f"a {colour} ball {does}" for colour in ("red", "blue", "green") for does in ("falls", "rolls", "jumps")]
+    known += [f"two {colour} boxes stand still" for colour in ("red", "blue", "pink")] * 4
+    drawn = prior._chosen(known, 6, ["a zorvish ball rolls"], np.random.default_rng(0))
+    assert len(set(drawn)) == 6 and set(drawn[:3]) == {f"a {c} ball rolls" for c in ("red", "blue", "green")}
+    assert len(prior._chosen(known, 40, [], np.random.default_rng(0))) == 40
+
+
 def test_bad_sets_are_said_before_the_work(home: Path, tmp_path: Path):
     for folder, message in (
         (clips(tmp_path / "one", 1), "needs two"),
@@ -151,6 +165,6 @@ def test_bad_sets_are_said_before_the_work(home: Path, tmp_path: Path):
         (clips(tmp_path / "mute", 2, captions={}), "has no caption"),
     ):
         with pytest.raises(UserError, match=message):
-            tune.check(tune.recipe(str(home / "model"), [folder]))
+            tune.captions(tune.recipe(str(home / "model"), [folder]))
     with pytest.raises(UserError, match="missing or damaged"):
         prior.read(tmp_path / "none.safetensors")

@@ -84,10 +84,10 @@ def _tune(
     threads(threads_)
     own = out / "prior.safetensors" if prior else None
     run = _changed(tune.recipe(source, data, full=full, prior=own), assignments)
-    tune.check(run)
+    near = tune.captions(run)
     if own is not None:
         with meter(quiet) as progress:
-            make(source, own, prior, device=device(device_), progress=lambda i, n: progress("own clips", i, n))
+            make(source, own, prior, near, device=device(device_), progress=lambda i, n: progress("own clips", i, n))
     export = _train(run, out, device_, threads_, quiet)
     found = curve.read(out / "log.jsonl")
     drawn = out / "curve.png" if find_spec("matplotlib") else None

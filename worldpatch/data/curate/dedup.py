@@ -40,15 +40,14 @@ class Entry:
 def duplicates(entries: Sequence[Entry]) -> dict[str, str]:
     """Clip -> the better clip that it is a copy of, for all that are copies. Independent of the order given."""
     entries = sorted(entries, key=lambda e: (tuple(-r for r in e.rank), e.id))
-    pairs = [(a, b) for a, b in _pairs(entries) if _is_copy(entries[a], entries[b])]
     better: dict[int, list[int]] = {}
-    for a, b in pairs:
-        better.setdefault(max(a, b), []).append(min(a, b))
+    for a, b in _pairs(entries):
+        better.setdefault(b, []).append(a)
     copies: dict[int, int] = {}
-    for i in range(len(entries)):  # the best first: a copy of a copy that is not kept is kept itself
-        kept = [j for j in sorted(better.get(i, ())) if j not in copies]
-        if kept:
-            copies[i] = kept[0]
+    for i in sorted(better):  # the best first: a copy of a copy that is not kept is kept itself
+        kept = (j for j in better[i] if j not in copies and _is_copy(entries[j], entries[i]))
+        if (first := next(kept, None)) is not None:
+            copies[i] = first
     return {entries[i].id: entries[j].id for i, j in copies.items()}
 
 
@@ -114,14 +113,27 @@ def _matches(better: Entry, worse: Entry, flip: bool) -> bool:
     b = b[:, :, ::-1] if flip else b
     if (len(a) == 1) != (len(b) == 1):  # a picture is no copy of a film it may be from
         return False
-    least = max(1, round(COVERED * len(b)))
+    least, likeness = max(1, round(COVERED * len(b))), _likenesses(a, b)
     shifts = range(least - len(b), len(a) - least + 1)
-    scored = sorted(((_likeness(*_aligned(a, b, s)), s) for s in shifts), reverse=True)[:PROPOSED]
+    scored = sorted(((likeness[s + len(b) - 1], s) for s in shifts), reverse=True)[:PROPOSED]
     same = better.file == worse.file
     return any(like > ALIKE and _changes_agree(*_aligned(a, b, s), strict=same) for like, s in scored)
 
 
 Films = Float[np.ndarray, "_ side side"]
+
+
+def _likenesses(a: Films, b: Films) -> Float[np.ndarray, " shifts"]:
+    """Correlation of the pictures, each freed of its mean (brighter or paler ones are the same), where b begins
+    1 - len(b) thumbnails after a, one more, and so on to len(a) - 1."""
+    flat = [(x - x.mean((1, 2), keepdims=True)).reshape(len(x), -1).astype(float) for x in (a, b)]
+    shift = np.arange(len(a))[:, None] - np.arange(len(b)) + len(b) - 1
+    products = np.bincount(shift.ravel(), (flat[0] @ flat[1].T).ravel())
+    power_a, power_b = (np.concatenate([[0.0], np.cumsum((x**2).sum(1))]) for x in flat)
+    start = np.arange(1 - len(b), len(a))
+    first, last = np.maximum(start, 0), np.minimum(len(a), start + len(b))
+    scale = np.sqrt((power_a[last] - power_a[first]) * (power_b[last - start] - power_b[first - start]))
+    return np.divide(products, scale, out=np.zeros_like(products), where=scale > 0)
 
 
 def _aligned(a: Films, b: Films, shift: int) -> tuple[Films, Films]:
@@ -130,15 +142,10 @@ def _aligned(a: Films, b: Films, shift: int) -> tuple[Films, Films]:
     return a[start:stop], b[start - shift : stop - shift]
 
 
-def _likeness(a: Films, b: Films) -> float:
-    """Correlation of the pictures, each freed of its mean: brighter or paler ones are the same."""
-    return _correlation(a - a.mean((1, 2), keepdims=True), b - b.mean((1, 2), keepdims=True))
-
-
 def _changes_agree(a: Films, b: Films, strict: bool) -> bool:
     """Whether what differs from the mean over time is the same in both; `strict`: nothing is no agreement."""
     if len(a) == 1:
-        return not strict and _likeness(a, b) > (1 + ALIKE) / 2
+        return not strict and _likenesses(a, b)[0] > (1 + ALIKE) / 2
     a, b = a - a.mean(0), b - b.mean(0)
     if max(np.sqrt((a**2).mean()), np.sqrt((b**2).mean())) < NOTICED:
         return not strict

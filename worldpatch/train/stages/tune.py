@@ -3,8 +3,9 @@
 A share of the clips is held out, and both losses are measured on fixed clips at fixed noise, so that the two curves can
 be compared and over-fitting shows. A part of every batch are clips that the model itself drew before
 (`train/prior.py`), on which it is asked to say what it said then: so it keeps what it knew (prior preservation, Ruiz et
-al. 2022, with the model's own answers as targets, Li & Hoiem 2016). The text encoder learns too, its embeddings
-included: a made-up word is a row of letters that never meant anything.
+al. 2022, with the model's own answers as targets, Li & Hoiem 2016). What it says without a caption, which guidance
+steers away from, is to stay as well. The text encoder learns too, its embeddings included: a made-up word is a row of
+letters that never meant anything.
 """
 
 import copy
@@ -114,15 +115,15 @@ class Task(dit.Task):
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         packed, drawn, captions, own = batch
         velocity, target, packed = self._predict(model, packed, drawn, captions)
-        if not self.prior:
-            return flow_matching_loss(velocity, target, packed.noisy), {}
-        with torch.no_grad():
-            said, _ = self.before(packed, drawn.to(self.device), captions)
         old = torch.zeros_like(packed.noisy)
         for s in packed.segments:
-            old[s.start : s.stop] = s.sample >= own
-        error = flow_matching_loss(velocity, torch.where(old[:, None], said.float(), target), packed.noisy)
-        return error, {"loss/own": float(flow_matching_loss(velocity.detach(), target, packed.noisy & ~old))}
+            old[s.start : s.stop] = s.sample >= own or not captions[s.sample]
+        if old.any():
+            with torch.no_grad():
+                said, _ = self.before(packed, drawn.to(self.device), captions)
+            target = torch.where(old[:, None], said.float(), target)
+        learned = flow_matching_loss(velocity.detach(), target, packed.noisy & ~old)
+        return flow_matching_loss(velocity, target, packed.noisy), {"loss/own": float(learned)}
 
     def _predict(self, model: nn.Module, packed: Packed, drawn: Tensor, captions: list[str]) -> tuple:
         packed, drawn = to_device(packed, self.device), drawn.to(self.device)
@@ -192,11 +193,12 @@ def recipe(model: str, data: Sequence[Path], *, full: bool = False, prior: Path 
     )  # fmt: skip
 
 
-def check(run: Run) -> None:
-    """Raises UserError where the clips of a fine-tuning cannot be trained on, in seconds."""
+def captions(run: Run) -> list[str]:
+    """What the clips of a fine-tuning are called. Raises UserError where they cannot be trained on, in seconds."""
     options = config.build(Config, run.options, "options.")
-    folder = find(options.start_from)
-    split(list(clips(options, load(folder).spec)), options.held_out)
+    items = list(clips(options, load(find(options.start_from)).spec))
+    split(items, options.held_out)
+    return sorted({caption for item in items for caption in item.captions.values() if caption})
 
 
 def clips(options: Config, spec: LatentSpec) -> LatentSet:
