@@ -13,6 +13,7 @@ Convention of noise (rectified flow, Liu et al. 2022, as in SD3, FLUX and Wan):
 Records are frozen and keyword-only: a tuple of five tensors has 120 orders, a record has one.
 """
 
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -231,6 +232,21 @@ class Plan:
     def grid(self) -> tuple[int, int, int]:
         t, h, w = self.start.shape
         return t, h, w
+
+
+@dataclass(frozen=True, kw_only=True)
+class Final:
+    """A plan of which all is known, to be decoded, and which of its frames are shown: all groups of an autoencoder
+    hold the same number of frames, what a user brings does not."""
+
+    plan: Plan
+    start: int = 0
+    stop: int | None = None
+
+
+Script = Callable[[], Generator[Plan, Tensor, Final]]
+"""Several plans one after another: each is yielded, its latents "c t h w" are sent back, and what is to be shown is
+returned. Called once per variant."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from tests import builders
 from worldpatch import generate
 from worldpatch.config import UserError
 from worldpatch.generate import files, models
-from worldpatch.generate.ops import text_to_video
+from worldpatch.generate.ops import _form, text_to_video
 from worldpatch.generate.pipeline import Pipeline
 from worldpatch.text import _known
 from worldpatch.types import Request
@@ -140,9 +140,9 @@ def test_refusals_say_value_and_rule(pipeline: Pipeline, changes: dict, message:
 
 
 def test_nearest_sizes_are_allowed_and_near():
-    assert text_to_video.nearest(64, 100, 16) == [(64, 96), (64, 112)]
+    assert _form.nearest(64, 100, 16) == [(64, 96), (64, 112)]
     for height, width in ((1, 1), (64, 300), (2048, 16)):
-        for h, w in text_to_video.nearest(height, width, 16):
+        for h, w in _form.nearest(height, width, 16):
             assert h % 16 == w % 16 == 0 and max(h, w) <= 2 * min(h, w)
 
 

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from worldpatch import __version__
-from worldpatch.cli import data, doctor, evaluate, generate, scale, train
-from worldpatch.cli._listing import listing
+from worldpatch.cli import _verbs, data, doctor, evaluate, generate, scale, train
+from worldpatch.cli._listing import first_lines
 
 BAD_INPUT, INTERRUPTED = 2, 130
+ABILITIES, PLAIN = "generate/ops", "text_to_video"  # the latter is `generate`, which knows more
 EXTRAS = {  # package -> the extra that brings it
     "mujoco": "worlds", "scipy": "eval", "matplotlib": "eval", "jinja2": "eval", "cv2": "data", "scenedetect": "data",
     "pyarrow": "data", "ray": "ray", "httpx2": "endpoint", "transformers": "hub", "peft": "hub",
@@ -30,7 +31,26 @@ class Interrupted(Exception):
 
 
 class Commands(TyperGroup):
-    """The top-level group: lets Ctrl-C through with what it says."""
+    """The top-level group: lets Ctrl-C through with what it says, and has a command for every ability.
+
+    Abilities are imported when they are run; until then their commands only have a name and a line of help.
+    """
+
+    def list_commands(self, ctx):
+        return [*super().list_commands(ctx), *(name for name in first_lines(ABILITIES) if name != PLAIN)]
+
+    def get_command(self, ctx, cmd_name):
+        told = first_lines(ABILITIES).get(cmd_name, "").partition(": ")[2] if cmd_name != PLAIN else ""
+        return TyperCommand(cmd_name, help=told) if told else super().get_command(ctx, cmd_name)
+
+    def resolve_command(self, ctx, args):
+        name, command, rest = super().resolve_command(ctx, args)
+        known = super().get_command(ctx, name or "") is not None
+        return (
+            name,
+            command if known or name is None else _verbs.command(name, generate.direct, generate.SAMPLING),
+            rest,
+        )
 
     def invoke(self, ctx):
         try:
@@ -42,7 +62,7 @@ class Commands(TyperGroup):
 app = typer.Typer(
     cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog=f"Abilities of generate: {listing('generate/ops')}. Each command explains itself with --help.",
+    epilog="Each command explains itself with --help.",
 )  # fmt: skip
 for command in (generate.generate, train.train, doctor.doctor):
     app.command()(command)

@@ -7,11 +7,15 @@ from worldpatch.config import ROOT, available
 
 def describe(kind: str) -> dict[str, str]:
     """Name -> what the module says of itself, up to its first full stop or colon."""
-    found = {}
-    for name in available(kind):
-        text = ast.get_docstring(ast.parse((ROOT / kind / f"{name}.py").read_text())) or ""
-        found[name] = text.partition("\n")[0].partition(".")[0].partition(":")[0]
-    return found
+    return {name: text.partition(".")[0].partition(":")[0] for name, text in first_lines(kind).items()}
+
+
+def first_lines(kind: str) -> dict[str, str]:
+    """Name -> the first line of what the module says of itself."""
+    return {
+        name: (ast.get_docstring(ast.parse((ROOT / kind / f"{name}.py").read_text())) or "").partition("\n")[0]
+        for name in available(kind)
+    }
 
 
 def listing(kind: str) -> str:

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 
 from worldpatch.cli import _expand
-from worldpatch.cli._listing import listing
 from worldpatch.cli._parse import assign, size, threads
 from worldpatch.cli._progress import Meter, amount, clock, meter
 from worldpatch.config import UserError
@@ -17,23 +16,48 @@ from worldpatch.config import UserError
 log = logging.getLogger(__name__)
 
 
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help=".mp4, .gif, .png or .webp  [default: out/<prompt>.mp4]")
+]
+Model = Annotated[str | None, typer.Option(help="A shipped model, or a folder.  [default: tabletop]")]
+Loras = Annotated[
+    list[str] | None, typer.Option("--lora", help="FOLDER or FOLDER:SCALE of a fine-tuned adapter; repeatable.")
+]
+Seed = Annotated[int | None, typer.Option(help="Another seed, another video.  [default: 0]")]
+Variants = Annotated[int | None, typer.Option(help="How many videos, drawn together.  [default: 1]")]
+Steps = Annotated[int | None, typer.Option(help="Sampler steps: more is slower and cleaner.  [default: 25]")]
+Guidance = Annotated[float | None, typer.Option(help="How strictly the prompt is followed.  [default: 2]")]
+Interval = Annotated[
+    tuple[float, float] | None, typer.Option(help="Noise times from and to which it acts.  [default: 0 1]")
+]
+Rescale = Annotated[
+    float | None, typer.Option(help="Share of the guided size brought back to the unguided.  [default: 0]")
+]
+Sampler = Annotated[str | None, typer.Option(help="euler, heun or dpmpp_2m.  [default: euler]")]
+Threads = Annotated[int | None, typer.Option("--threads", help="CPU threads.  [default: all]")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless something is wrong.")]
+
+SAMPLING: dict[str, Any] = {
+    "output": Output, "model": Model, "loras": Loras, "seed": Seed, "variants": Variants, "steps": Steps,
+    "guidance": Guidance, "guidance_interval": Interval, "guidance_rescale": Rescale, "sampler": Sampler,
+    "threads_": Threads, "quiet": Quiet,
+}  # fmt: skip
+"""Flags that every ability has."""
+
+
 def generate(
     prompt: Annotated[str | None, typer.Argument(help="What the video shows, such as 'a red ball falls'.")] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help=".mp4, .gif, .png or .webp  [default: out/<prompt>.mp4]")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="A shipped model, or a folder.  [default: tabletop]")] = None,
-    loras: Annotated[
-        list[str] | None, typer.Option("--lora", help="FOLDER or FOLDER:SCALE of a fine-tuned adapter; repeatable.")
-    ] = None,
+    output: Output = None,
+    model: Model = None,
+    loras: Loras = None,
     size_: Annotated[str | None, typer.Option("--size", help="WIDTHxHEIGHT, from 1:2 to 2:1.")] = None,
     width: Annotated[int | None, typer.Option(help="In pixels; instead of --size.")] = None,
     height: Annotated[int | None, typer.Option(help="In pixels; instead of --size.")] = None,
     seconds: Annotated[float | None, typer.Option(help="Length of the video.")] = None,
     frames: Annotated[int | None, typer.Option(help="Length in frames instead; 1 makes an image.")] = None,
     fps: Annotated[float | None, typer.Option(help="Frames per second.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Another seed, another video.  [default: 0]")] = None,
-    variants: Annotated[int | None, typer.Option(help="How many videos, drawn together.  [default: 1]")] = None,
+    seed: Seed = None,
+    variants: Variants = None,
     best_of: Annotated[
         int | None, typer.Option(help="Draw so many, keep the one with the fewest faults.  [default: 1]")
     ] = None,
@@ -41,16 +65,11 @@ def generate(
         int | None,
         typer.Option(help="So many rounds of finding faults and drawing them again, 2 clips each.  [default: 0]"),
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Sampler steps: more is slower and cleaner.  [default: 25]")] = None,
-    guidance: Annotated[float | None, typer.Option(help="How strictly the prompt is followed.  [default: 2.5]")] = None,
-    guidance_interval: Annotated[
-        tuple[float, float] | None, typer.Option(help="Noise times from and to which it acts.  [default: 0 1]")
-    ] = None,
-    guidance_rescale: Annotated[
-        float | None, typer.Option(help="Share of the guided size brought back to the unguided.  [default: 0]")
-    ] = None,
-    sampler: Annotated[str | None, typer.Option(help="euler, heun or dpmpp_2m.  [default: euler]")] = None,
-    ability: Annotated[str | None, typer.Option(help=f"One of {listing('generate/ops')}.")] = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    guidance_interval: Interval = None,
+    guidance_rescale: Rescale = None,
+    sampler: Sampler = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="key=value: any parameter of the ability.")] = None,
     expand: Annotated[
         bool | None,
@@ -60,11 +79,11 @@ def generate(
         str | None, typer.Option(help="Let this OpenAI-compatible endpoint do it, such as http://localhost:8000/v1.")
     ] = None,
     expand_model: Annotated[str | None, typer.Option(help="The endpoint's model.")] = None,
-    threads_: Annotated[int | None, typer.Option("--threads", help="CPU threads.  [default: all]")] = None,
+    threads_: Threads = None,
     source: Annotated[
         Path | None, typer.Option("--from", help="Make again what made this file; other flags change it.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless something is wrong.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Make a video, or an image, from a sentence.
 
@@ -78,13 +97,29 @@ def generate(
     if output is not None and output.suffix.lower() == ".png" and source is None and seconds is frames is None:
         params["frames"] = 1  # a PNG is a picture, unless a length is asked for
     fields = {
-        "ability": ability, "model": model, "seed": seed, "variants": variants, "steps": steps, "guidance": guidance,
+        "model": model, "seed": seed, "variants": variants, "steps": steps, "guidance": guidance,
         "sampler": sampler, "guidance_interval": guidance_interval, "guidance_rescale": guidance_rescale,
         "loras": tuple(loras) if loras else None,
     }  # fmt: skip
     critic = _given({"best_of": best_of, "improve": improve})
     flags = _expand.Flags(on=expand, url=expand_url, model=expand_model)
     _generate(_given(fields), assign(_given(params), set_ or []), critic, flags, source, output, threads_, quiet)
+
+
+def direct(ability: str, params: dict[str, Any], flags: dict[str, Any]) -> None:
+    """Make what an ability is asked for: its parameters, and the given ones of `SAMPLING`."""
+    fields = {k: v for k, v in flags.items() if k not in ("output", "threads_", "quiet")}
+    fields |= {"ability": ability} | ({"loras": tuple(flags["loras"])} if "loras" in flags else {})
+    output = flags.get("output") or _named(ability, params)
+    _generate(
+        fields, params, {}, _expand.Flags(), None, output, flags.get("threads_"), flags.get("quiet", False)
+    )  # fmt: skip
+
+
+def _named(ability: str, params: dict[str, Any]) -> Path:
+    """A file for what comes out: the ability, and the file it began with or the prompt."""
+    about = next((str(v) for v in params.values() if isinstance(v, str)), "")
+    return Path("out") / f"{ability}-{_slug(Path(about).stem if Path(about).suffix else about)}.mp4"
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:
@@ -103,7 +138,7 @@ def _generate(
 
     former = files.read_recipe(source) if source else None
     request = former.request if former else Request(ability="text_to_video", params={})
-    if former is None and "prompt" not in params:
+    if former is None and "ability" not in fields and "prompt" not in params:
         raise UserError("the prompt is missing: say what the video shows, such as 'a red ball falls'")
     request = replace(request, **fields, params=_merged(request.params, params))
     output = output or Path("out") / f"{_slug(request.params.get('prompt', ''))}.mp4"

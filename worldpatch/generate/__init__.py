@@ -3,13 +3,14 @@
     pipeline = load(find("tabletop"))
     result = run(Request(ability="text_to_video", params={"prompt": "a red ball falls"}), pipeline)
 
-An ability is a file in `ops/`, which makes the Plan; every request goes through `run`.
+An ability is a file in `ops/`, which makes the Plan, or a Script of several; every request goes through `run`.
 """
 
+import itertools
 import math
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import torch
@@ -22,7 +23,7 @@ from worldpatch.flow.samplers import SAMPLERS
 from worldpatch.generate.models import find as find
 from worldpatch.generate.pipeline import Pipeline, Progress
 from worldpatch.generate.pipeline import load as load
-from worldpatch.types import Plan, Request, Result
+from worldpatch.types import Final, Plan, Request, Result, Script
 
 TOKENS = 8192  # patches sampled in one packed pass: a few hundred MB for a network of 10M parameters
 MOST_VARIANTS, MOST_STEPS, HIGHEST_SEED = 64, 1000, 2**40
@@ -39,12 +40,12 @@ def run(request: Request, pipeline: Pipeline, progress: Progress | None = None) 
 
 def check(request: Request, pipeline: Pipeline) -> None:
     """Raises whatever UserError `run` would raise, in milliseconds."""
-    pipeline.network.text.encode([_plan(request, pipeline).plan.prompt])
+    pipeline.network.text.encode([plan(request, pipeline).prompt])
 
 
 def plan(request: Request, pipeline: Pipeline) -> Plan:
-    """The plan of a request, each of whose variants is one sample of it. Raises UserError as `run` does."""
-    return _plan(request, pipeline).plan
+    """The plan of a request, or the first of several: each variant is one sample. Raises UserError as `run` does."""
+    return _plan(request, pipeline).first
 
 
 def draw(
@@ -84,10 +85,12 @@ def run_many(
 
 @dataclass(frozen=True, kw_only=True)
 class _Job:
-    """A request with its plan, the number of patches of all its variants, and the seconds spent on planning."""
+    """A request with its script and the first plan of that, the number of patches of all its variants, and the seconds
+    spent on planning."""
 
     request: Request
-    plan: Plan
+    script: Script
+    first: Plan
     tokens: int
     seconds: float
 
@@ -106,26 +109,90 @@ def _plan(request: Request, pipeline: Pipeline) -> _Job:
     begun = time.perf_counter()
     _check(request)
     ability = config.resolve("generate/ops", request.ability)
-    plan = ability.plan(_params(ability.Params, request), pipeline)
-    tokens = request.variants * plan.start.numel() // math.prod(pipeline.patch)
-    return _Job(request=request, plan=plan, tokens=tokens, seconds=time.perf_counter() - begun)
+    made = ability.plan(_params(ability.Params, request), pipeline)
+    script: Script = (lambda: _alone(made)) if isinstance(made, Plan) else made
+    said = _advance(script(), None)
+    first = said if isinstance(said, Plan) else said.plan
+    tokens = request.variants * _tokens(first, pipeline)
+    return _Job(request=request, script=script, first=first, tokens=tokens, seconds=time.perf_counter() - begun)
+
+
+def _alone(plan: Plan) -> Generator[Plan, Tensor, Final]:
+    """The script of one plan."""
+    return Final(plan=known(plan, (yield plan)))
+
+
+def known(plan: Plan, latents: Tensor) -> Plan:
+    """The plan with these latents, of which nothing is left to be sampled."""
+    return replace(plan, start=torch.zeros(latents.shape[1:]), known=latents)
+
+
+def _advance(script: Generator[Plan, Tensor, Final], latents: Tensor | None) -> Plan | Final:
+    """What a script says next, given the latents of what it said before (None: nothing)."""
+    try:
+        return next(script) if latents is None else script.send(latents)
+    except StopIteration as end:
+        return end.value
 
 
 def _solve(jobs: Sequence[_Job], pipeline: Pipeline, progress: Progress | None) -> Iterator[Result]:
-    """One packed pass for all variants of all jobs."""
-    plans = [job.plan for job in jobs for _ in range(job.request.variants)]
+    """Packed passes for all variants of all jobs: their first plans together, then their second ones, and so on."""
+    begun = time.perf_counter()
     seeds = [(job.request.seed, variant) for job in jobs for variant in range(job.request.variants)]
-    latents, frames, seconds = draw(plans, seeds, jobs[0].request, pipeline, progress)
-    taken_latents, taken_frames = iter(latents), iter(frames)
+    scripts = [job.script() for job in jobs for _ in range(job.request.variants)]
+    finals = _play(scripts, seeds, _sampling(jobs[0].request), pipeline, progress)
+    denoised = time.perf_counter()
+    plans = [final.plan for final in finals]
+    frames = pipeline.decode(plans, [plan.known for plan in plans if plan.known is not None], progress)
+    seconds = {"denoise": denoised - begun, "decode": time.perf_counter() - denoised}
+    takes = zip(plans, [video[f.start : f.stop] for video, f in zip(frames, finals, strict=True)], strict=True)
     for job in jobs:
-        count = job.request.variants
+        own = list(islice(takes, job.request.variants))
         yield Result(
-            frames=torch.stack(list(islice(taken_frames, count))),
-            rate=job.plan.rate,
-            latents=torch.stack(list(islice(taken_latents, count))),
+            frames=torch.stack([video for _, video in own]),
+            rate=own[0][0].rate,
+            latents=torch.stack([plan.known for plan, _ in own if plan.known is not None]),
             request=job.request,
             seconds={"plan": job.seconds, **seconds},
         )
+
+
+def _play(
+    scripts: Sequence[Generator[Plan, Tensor, Final]], seeds: Sequence[tuple[int, int]], sampling: tuple,
+    pipeline: Pipeline, progress: Progress | None,
+) -> list[Final]:  # fmt: skip
+    """What all scripts come to. Every turn has noise of its own."""
+    steps, guidance, sampler = sampling
+    said: list[Plan | Final] = [_advance(script, None) for script in scripts]
+    for turn in itertools.count():
+        plans = {i: plan for i, plan in enumerate(said) if isinstance(plan, Plan)}
+        if not plans:
+            return [final for final in said if isinstance(final, Final)]
+        for some in _passes(plans, pipeline):
+            noises = [(seeds[i][0] + turn * (HIGHEST_SEED + 1), seeds[i][1]) for i in some]
+            chosen = [plans[i] for i in some]
+            drawn = pipeline.latents(chosen, noises, steps=steps, guidance=guidance, sampler=sampler, progress=progress)
+            for i, latents in zip(some, drawn, strict=True):
+                said[i] = _advance(scripts[i], latents.cpu())
+    raise AssertionError("unreachable")
+
+
+def _passes(plans: dict[int, Plan], pipeline: Pipeline) -> Iterator[list[int]]:
+    """Numbers of plans that are sampled together: those of about `TOKENS` patches."""
+    group: list[int] = []
+    tokens = 0
+    for i, plan in plans.items():
+        count = _tokens(plan, pipeline)
+        if group and tokens + count > TOKENS:
+            yield group
+            group, tokens = [], 0
+        group.append(i)
+        tokens += count
+    yield group
+
+
+def _tokens(plan: Plan, pipeline: Pipeline) -> int:
+    return plan.start.numel() // math.prod(pipeline.patch)
 
 
 def _check(request: Request) -> None:

@@ -86,7 +86,7 @@ class Pipeline:
         for i, (plan, latent) in enumerate(zip(plans, latents, strict=True)):
             kind = "continuation" if plan.kind == "continuation" else "clip"
             chunks = []
-            for part in self.vae.decode_stream((c[None] for c in latent.split(4, dim=1)), kind):
+            for part in self.vae.decode_stream((c[None].to(self.device) for c in latent.split(4, dim=1)), kind):
                 chunks.append(part[0].add(1).mul(127.5).round().clamp(0, 255).byte().movedim(0, -1).cpu())
             if progress:
                 progress("decode", i + 1, len(plans))

@@ -1,0 +1,273 @@
+"""Abilities over what a user brings: what is known comes back as it was, what is asked for has the right length."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests import builders
+from worldpatch import config, generate
+from worldpatch.cli import main
+from worldpatch.config import UserError
+from worldpatch.generate import media
+from worldpatch.generate.ops import blend, inpaint
+from worldpatch.generate.pipeline import Pipeline
+from worldpatch.types import Plan, Request
+from worldpatch.video import read, write
+
+RATE, SIDE = 8.0, 32
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    """Untrained, with clips of 5 frames, which are two latents."""
+    torch.manual_seed(0)
+    return generate.load(builders.exported(tmp_path_factory.mktemp("models") / "tiny"))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Videos of the model's own size and rate, one of another, and a picture."""
+    home = tmp_path_factory.mktemp("media")
+    write.write(home / "one.mp4", film(1, 10), RATE)
+    write.write(home / "other.mp4", film(2, 11), RATE)
+    write.write(home / "wide.mp4", film(3, 24, 48, 96), 24.0)
+    Image.fromarray(film(4, 1, 80, 40)[0]).save(home / "picture.png")
+    return home
+
+
+def film(seed: int, frames: int, height: int = SIDE, width: int = SIDE) -> np.ndarray:
+    """A square that wanders over a slope of grey."""
+    rng = np.random.default_rng(seed)
+    clip = np.broadcast_to(np.linspace(40, 200, width)[None, None, :, None], (frames, height, width, 3)).astype(
+        np.uint8
+    )
+    clip = clip.copy()
+    colour = rng.integers(0, 256, 3)
+    for t, frame in enumerate(clip):
+        x, y = (int(v) + t for v in rng.integers(0, 8, 2))
+        frame[y : y + 8, x : x + 8] = colour
+    return clip
+
+
+def made(pipeline: Pipeline, ability: str, *, variants: int = 1, seed: int = 0, **params: Any) -> np.ndarray:
+    params = {k: str(v) if isinstance(v, Path) else v for k, v in params.items()}
+    request = Request(ability=ability, params=params, steps=2, variants=variants, seed=seed)
+    frames = generate.run(request, pipeline).frames.numpy()
+    return frames if variants > 1 else frames[0]
+
+
+def given(path: Path) -> np.ndarray:
+    return read.read(path)[0]
+
+
+# ----------------------------------------------------------------------------------------------- what comes back
+
+
+def test_a_picture_is_the_first_frame_and_others_stand_at_their_times(pipeline: Pipeline, home: Path):
+    last = f"{home / 'one.mp4'}@last"
+    frames = made(pipeline, "animate", image=home / "picture.png", prompt="it falls", frames=9, keyframes=(last,))
+    height, width = frames.shape[1:3]
+    assert len(frames) == 9 and height > width, "about the picture's aspect"
+    assert (frames[0] == media.picture(home / "picture.png", height, width)[0]).all()
+    assert (frames[-1] == media.picture(home / "one.mp4", height, width)[0]).all()
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.5, 2.0])
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_a_video_goes_on(pipeline: Pipeline, home: Path, seconds: float, direction: str):
+    """Over several windows, of whatever length it is."""
+    old = given(home / "one.mp4")
+    frames = made(pipeline, "extend", video=home / "one.mp4", seconds=seconds, direction=direction)
+    assert len(frames) == len(old) + round(seconds * RATE)
+    kept = frames[: len(old)] if direction == "forward" else frames[-len(old) :]
+    assert (kept == old).all()
+    new = frames[len(old) :] if direction == "forward" else frames[: -len(old)]
+    assert len(np.unique(new.reshape(len(new), -1), axis=0)) == len(new)
+
+
+def test_a_picture_goes_on(pipeline: Pipeline, home: Path):
+    assert len(made(pipeline, "extend", video=home / "picture.png", seconds=1.0)) == 9
+
+
+def test_windows_pass_on_latents_as_they_are(pipeline: Pipeline, home: Path):
+    """Extended twice as far, it begins with what it was: no window changes what came before it."""
+    some, more = (made(pipeline, "extend", video=home / "one.mp4", seconds=s) for s in (1.0, 2.0))
+    assert np.abs(more[: len(some)].astype(int) - some).max() <= 1
+
+
+def test_two_videos_are_joined(pipeline: Pipeline, home: Path):
+    with pytest.raises(UserError, match="longer than this model can span"):
+        made(pipeline, "bridge", video=home / "one.mp4", other=home / "other.mp4", seconds=5.0)
+
+
+def test_two_videos_are_joined_by_a_model_of_longer_clips(home: Path, longer: Pipeline):
+    one, other = given(home / "one.mp4"), given(home / "other.mp4")
+    frames = made(longer, "bridge", video=home / "one.mp4", other=home / "other.mp4", seconds=1.0)
+    assert len(frames) == len(one) + 8 + len(other)
+    assert (frames[: len(one)] == one).all() and (frames[-len(other) :] == other).all()
+    back = made(longer, "loop", video=home / "one.mp4", seconds=1.0)
+    assert len(back) == len(one) + 8 and (back[: len(one)] == one).all()
+
+
+@pytest.fixture(scope="module")
+def longer(pipeline: Pipeline) -> Pipeline:
+    """The same with clips of 17 frames."""
+    from dataclasses import replace
+
+    record = dict(pipeline.record or {})
+    record["trained_on"] = {**record["trained_on"], "grids": [[5, 4, 4]]}
+    return replace(pipeline, record=record)
+
+
+@pytest.mark.parametrize(
+    "where", [{"box": (0.5, 0.0, 0.5, 1.0)}, {"box": (0.0, 0.0, 0.5, 1.0), "invert": True}, {"mask": "half.png"}]
+)
+def test_only_what_is_in_the_mask_is_drawn(pipeline: Pipeline, home: Path, where: dict[str, Any]):
+    if "mask" in where:
+        half = np.zeros((SIDE, SIDE, 3), np.uint8)
+        half[:, SIDE // 2 :] = 255
+        Image.fromarray(half).save(home / "half.png")
+        where = {"mask": home / "half.png"}
+    old = given(home / "one.mp4")
+    frames = made(pipeline, "inpaint", video=home / "one.mp4", **where)
+    assert (frames[:, :, : SIDE // 2] == old[:, :, : SIDE // 2]).all()
+    assert (frames[:, :, SIDE // 2 :] != old[:, :, SIDE // 2 :]).mean() > 0.5
+
+
+def test_masks_by_colour_and_by_track(home: Path):
+    frames = np.zeros((3, 20, 40, 3), np.uint8)
+    frames[:, 5:10, 5:10] = (0, 255, 0)
+    assert (inpaint._keyed(frames, "#00ff00", 0.1) == (frames[..., 1] > 0)).all()
+    path = home / "track.json"
+    path.write_text(json.dumps([[0, 0, 0, 0.5, 1], [1, 0.5, 0, 0.5, 1]]))
+    boxes = inpaint._boxes(inpaint._track(path, np.array([0, 0.5, 1])), 20, 40)
+    assert [np.flatnonzero(b[0]).tolist()[0] for b in boxes] == [0, 10, 20] and boxes.sum() == 3 * 20 * 20
+
+
+def test_the_old_picture_stands_in_a_wider_one(pipeline: Pipeline, home: Path):
+    old = given(home / "one.mp4")
+    frames = made(pipeline, "reframe", video=home / "one.mp4", width=64, height=32, across=0.25)
+    assert frames.shape == (10, 32, 64, 3) and (frames[:, :, 8:40] == old).all()
+    assert len(np.unique(frames[:, :, 40:].reshape(-1, 3), axis=0)) > 50
+
+
+def test_little_strength_changes_little(pipeline: Pipeline, home: Path):
+    old = given(home / "one.mp4").astype(float)
+    apart = [
+        np.abs(made(pipeline, "remix", video=home / "one.mp4", prompt="a blue box", strength=s) - old).mean()
+        for s in (0.02, 0.3, 1.0)
+    ]
+    assert apart == sorted(apart) and apart[0] < apart[-1]
+
+
+def test_cuts(pipeline: Pipeline, home: Path):
+    old = given(home / "one.mp4")
+    assert (made(pipeline, "recut", video=home / "one.mp4", start=0.25, stop=1.0) == old[2:8]).all()
+    assert (made(pipeline, "recut", video=home / "one.mp4", reverse=True) == old[::-1]).all()
+    assert (made(pipeline, "recut", video=home / "one.mp4", speed=2) == old[::2]).all()
+    both = made(pipeline, "recut", video=home / "one.mp4", then=(str(home / "other.mp4"),))
+    assert (both == np.concatenate([old, given(home / "other.mp4")])).all()
+
+
+def test_a_blend_is_one_at_one_end_and_the_other_at_the_other(pipeline: Pipeline, home: Path):
+    one, other = home / "one.mp4", home / "other.mp4"
+    (home / "curve.json").write_text("[[0, 0], [0.5, 0.5], [1, 1]]")
+    assert len(made(pipeline, "blend", video=one, other=other, curve="custom", points=home / "curve.json")) == 10
+    plan = generate.plan(Request(ability="blend", params={"video": str(one), "other": str(other)}), pipeline)
+    assert plan.start[0].max() == 0 and plan.start[-1].max() == 0 and plan.start.max() > 0
+    times = np.linspace(0, 1, 9)
+    assert all(curve(times).min() >= 0 and curve(times).max() <= 1 for curve in blend.CURVES.values())
+
+
+def test_a_picture_is_made_and_changed(pipeline: Pipeline, home: Path):
+    assert made(pipeline, "image", prompt="a red ball", width=64, height=32).shape == (1, 32, 64, 3)
+    assert made(pipeline, "image", prompt="a red ball", image=home / "picture.png").shape[0] == 1
+
+
+def test_more_pixels_and_more_frames(pipeline: Pipeline, home: Path):
+    old = given(home / "one.mp4")
+    assert made(pipeline, "upscale", video=home / "one.mp4").shape == (10, 64, 64, 3)
+    request = Request(ability="upscale", params={"video": str(home / "one.mp4"), "space": 1, "time": 2}, steps=2)
+    result = generate.run(request, pipeline)
+    assert result.rate == 16.0 and (result.frames[0, ::2].numpy() == old).all() and len(result.frames[0]) == 19
+
+
+def test_size_and_rate_are_those_of_the_model(pipeline: Pipeline, home: Path, caplog: pytest.LogCaptureFixture):
+    frames = media.film(home / "wide.mp4", RATE, 32, 64)
+    assert frames.shape == (8, 32, 64, 3) and "96x48 at 24 per second becomes 64x32 at 8" in caplog.text
+    assert made(pipeline, "recut", video=home / "wide.mp4").shape == (8, 16, 48, 3), "as many pixels as is usual"
+
+
+def test_variants_differ_in_what_is_new_only(pipeline: Pipeline, home: Path):
+    frames = made(pipeline, "extend", video=home / "one.mp4", seconds=1.0, variants=2)
+    assert (frames[0, :10] == frames[1, :10]).all() and (frames[0, 10:] != frames[1, 10:]).any()
+    again = made(pipeline, "extend", video=home / "one.mp4", seconds=1.0, variants=2)
+    assert (frames == again).all()
+
+
+# ------------------------------------------------------------------------------------------------------------- commands
+
+
+def test_every_ability_is_a_command(pipeline: Pipeline, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    for name in config.available("generate/ops"):
+        assert name == "text_to_video" or f"  {name} " in shown
+        if name != "text_to_video":
+            assert main([name, "--help"]) == 0
+            told = capsys.readouterr().out
+            params = config.resolve("generate/ops", name).Params
+            assert all(key.replace("_", "-") in told.lower() or key.upper() in told for key in params.model_fields)
+            assert params.model_json_schema()["properties"]
+
+
+def test_a_command_writes_a_file_that_makes_itself_again(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    model = builders.exported(tmp_path / "tiny")
+    out, again = tmp_path / "longer.mp4", tmp_path / "again.mp4"
+    flags = ["--seconds", "1", "--model", str(model), "--steps", "2", "-q"]
+    assert main(["extend", str(home / "one.mp4"), "it falls", *flags, "-o", str(out)]) == 0
+    assert len(given(out)) == 18
+    assert main(["generate", "--from", str(out), "-o", str(again), "-q"]) == 0
+    assert (given(again) == given(out)).all()
+
+
+@pytest.mark.parametrize(
+    ("ability", "params", "message"),
+    [
+        ("extend", {"video": "nowhere.mp4"}, "cannot read nowhere.mp4"),
+        ("extend", {"video": "one.mp4", "seconds": -1.0}, "seconds"),
+        ("animate", {"image": "picture.png", "frames": 1}, "more seconds"),
+        ("animate", {"image": "picture.png", "keyframes": ("one.mp4",)}, "names no time"),
+        ("animate", {"image": "picture.png", "keyframes": ("one.mp4@99",)}, "outside of the video"),
+        ("inpaint", {"video": "one.mp4"}, "give one of mask, box, track, key"),
+        ("inpaint", {"video": "one.mp4", "box": (2, 2, 1, 1)}, "mask is empty"),
+        ("inpaint", {"video": "one.mp4", "key": "nocolour"}, "colour 'nocolour' is unknown"),
+        ("inpaint", {"video": "one.mp4", "mask": "other.mp4"}, "has more than 10 frames"),
+        ("inpaint", {"video": "one.mp4", "track": "none.json"}, "track .*none.json"),
+        ("remix", {"video": "one.mp4", "prompt": "a ball", "strength": 1.5}, "strength 1.5"),
+        ("reframe", {"video": "one.mp4", "width": 32, "height": 32}, "fills 32x32 already"),
+        ("recut", {"video": "one.mp4", "start": 5.0}, "nothing of"),
+        ("upscale", {"video": "one.mp4", "space": 1}, "leave the video as it is"),
+        ("blend", {"video": "one.mp4", "other": "other.mp4", "curve": "custom"}, "needs points"),
+    ],
+)
+def test_bad_requests_are_told(pipeline: Pipeline, home: Path, ability: str, params: dict[str, Any], message: str):
+    files = ("video", "other", "image", "mask", "track")
+    params = {k: str(home / v) if k in files and v != "nowhere.mp4" else v for k, v in params.items()}
+    if "keyframes" in params:
+        params["keyframes"] = tuple(str(home / v) for v in params["keyframes"])
+    with pytest.raises(UserError, match=message):
+        generate.check(Request(ability=ability, params=params), pipeline)
+
+
+def test_a_known_plan_is_only_decoded(pipeline: Pipeline, home: Path):
+    calls: list[str] = []
+    request = Request(ability="recut", params={"video": str(home / "one.mp4")})
+    generate.run(request, pipeline, lambda phase, *_: calls.append(phase))
+    assert set(calls) == {"decode"}
+    assert isinstance(generate.plan(request, pipeline), Plan)

@@ -1,0 +1,36 @@
+"""Plans over a video that is there: how far each part of it goes back to noise, and what comes back as it was."""
+
+import math
+from collections.abc import Generator, Sequence
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from worldpatch.flow.noise import shift_of, shifted
+from worldpatch.generate.pipeline import Pipeline
+from worldpatch.types import Final, LatentSpec, Plan, Script
+
+
+def shown(plan: Plan, frames: int) -> Script:
+    """One plan, of whose frames only the first `frames` are shown: the others filled a group."""
+    from worldpatch.generate import known
+
+    def script() -> Generator[Plan, Tensor, Final]:
+        return Final(plan=known(plan, (yield plan)), stop=frames)
+
+    return script
+
+
+def strength_to_time(strength: float, shape: Sequence[int], pipeline: Pipeline) -> float:
+    """The noise time of a strength from 0 to 1, shifted as the sampler's times are: more latents hide less in noise."""
+    tokens = math.prod(shape[1:]) // math.prod(pipeline.patch)
+    return float(shifted(torch.tensor(strength), shift_of(tokens)))
+
+
+def touched(mask: Bool[Tensor, "t h w"], spec: LatentSpec) -> Float[Tensor, "g i j"]:
+    """1 for each latent of which any pixel is in the mask; the first latent is one frame, the others are groups."""
+    s = spec.stride_s
+    small = torch.nn.functional.max_pool2d(mask.float()[:, None], s)[:, 0]
+    later = small[1:].unflatten(0, (-1, spec.stride_t)).amax(1)
+    return torch.cat([small[:1], later])

@@ -1,0 +1,58 @@
+"""Extend: a video goes on, or gets a beginning, for as long as asked."""
+
+from collections.abc import Generator
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from worldpatch.generate import media
+from worldpatch.generate.ops._form import Size
+from worldpatch.generate.ops._windows import backwards, forwards, reach
+from worldpatch.generate.pipeline import Pipeline
+from worldpatch.types import Final, Plan, Script
+from worldpatch.video.resize import Rule
+
+
+class Params(Size):
+    """Which video, by how much, and what happens in what is new."""
+
+    video: str = Field(description="a video or picture file of any size and rate", json_schema_extra={"position": 0})
+    prompt: str = Field(default="", description="what happens", json_schema_extra={"position": 1})
+    seconds: float = Field(default=2.0, gt=0, le=600, description="how much is added")
+    direction: Literal["forward", "backward"] = Field(default="forward", description="forward or backward in time")
+    context: float | None = Field(
+        default=None, gt=0, description="seconds that each window knows of the one before; two fifths of it"
+    )
+    fit: Rule = Field(default="crop", description="crop what hangs over, or pad with black bars")
+
+
+def plan(params: Params, pipeline: Pipeline) -> Script:
+    """Windows over latents; the given frames come back as they were. Raises UserError on what is no video."""
+    height, width = params.sides(pipeline, like=media.size_of(params.video))
+    rate, stride = pipeline.usual.rate, pipeline.spec.stride_t
+    frames = media.film(params.video, rate, height, width, params.fit)
+    new, windows = round(params.seconds * rate), reach(pipeline, height, width, params.context)
+    forward = params.direction == "forward"
+    kind = "clip" if forward else "continuation"
+    # Groups are filled at the far end: what is next to the join stays as it is.
+    full, filled = media.fill(frames, stride, kind, before=forward)
+    stream = media.encode(full, pipeline, kind)
+    # Backwards the first new latent is a single frame.
+    count = max(1, -(-new // stride)) if forward else 1 + max(0, -(-(new - 1) // stride))
+    extended = forwards if forward else backwards
+
+    def script() -> Generator[Plan, Tensor, Final]:
+        whole = yield from extended(stream, count, windows, rate, params.prompt)
+        total = pipeline.spec.frames(whole.shape[1])
+        made = total - len(full)
+        at = filled if forward else made
+        first, stop = (filled, filled + len(frames) + new) if forward else (made - new, made + len(frames))
+        done = Plan(
+            start=torch.zeros(whole.shape[1:]), rate=rate, prompt=params.prompt, known=whole,
+            paste=media.paste(frames, media.everywhere(frames), at, total),
+        )  # fmt: skip
+        return Final(plan=done, start=first, stop=stop)
+
+    return script
