@@ -242,9 +242,8 @@ def wrong(capsys: pytest.CaptureFixture[str], code: int, arguments: list[str]) -
         ([PROMPT, "--seconds", "-3"], "seconds -3.0"),
         ([PROMPT, "--seconds", "soon"], "--seconds"),
         ([PROMPT, "--frames", "0"], "frames 0"),
-        ([PROMPT, "--set", "mood=good"], "unknown parameter 'mood' of text_to_video; known: prompt"),
+        ([PROMPT, "--set", "mood=good"], "unknown parameter 'mood' of text_to_video; known: width"),
         ([PROMPT, "--set", "mood"], "write key=value"),
-        ([PROMPT, "--ability", "levitate"], "known: "),
         ([PROMPT, "--sampler", "ddim"], "known: euler, heun, dpmpp_2m"),
         ([PROMPT, "--threads", "0"], "threads 0"),
         ([PROMPT, "--best-of", "0"], "the best of 0"),
@@ -343,7 +342,7 @@ def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch):
 def test_help_lists_abilities_and_commands(capsys: pytest.CaptureFixture[str]):
     assert main(["--help"]) == 0
     out = capsys.readouterr().out
-    assert all(word in out for word in ("generate", "train", "eval", "doctor", "data", "text_to_video"))
+    assert all(word in out for word in ("generate", "train", "eval", "doctor", "data", "extend"))
     assert describe("generate/ops")["text_to_video"].startswith("Text to video")
 
 

@@ -122,7 +122,7 @@ def test_requests_in_company_equal_requests_alone(pipeline: Pipeline):
         ({"seconds": float("nan")}, "finite"),
         ({"seconds": 1, "frames": 9}, "two lengths"),
         ({"fps": 0.5}, "greater than or equal to 1"),
-        ({"frams": 9}, "unknown parameter 'frams' .*known: prompt, width"),
+        ({"frams": 9}, "unknown parameter 'frams' .*known: width, height"),
         ({"steps": 0}, "steps 0 is outside 1"),
         ({"variants": 0}, "variants 0 is outside 1"),
         ({"seed": -1}, "seed -1 is outside 0"),

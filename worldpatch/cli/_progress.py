@@ -20,15 +20,14 @@ class Meter(Protocol):
 @contextmanager
 def meter(quiet: bool = False) -> Iterator[Meter]:
     """A meter for a job, and while it runs the notes of the package shown on stderr."""
-    if quiet:
-        yield lambda phase, done, total, note="": None
-        return
     logger, handler = logging.getLogger("worldpatch"), _Notes()
     level = logger.level
-    logger.setLevel(logging.INFO)
+    logger.setLevel(logging.ERROR if quiet else logging.INFO)
     logger.addHandler(handler)
     try:
-        if sys.stderr.isatty():
+        if quiet:
+            yield lambda phase, done, total, note="": None
+        elif sys.stderr.isatty():
             with _bars() as bars:
                 yield bars
         else:

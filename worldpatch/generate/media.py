@@ -3,6 +3,7 @@
 import itertools
 import logging
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -37,15 +38,27 @@ def film(path: str | Path, rate: float, height: int, width: int, rule: Rule = "c
     Says what was converted. Raises UserError where it is no video, or longer than `LONGEST` frames.
     """
     info = read.probe(path)
+    stamp = info.path.stat()
+    return _film(info, (stamp.st_mtime_ns, stamp.st_size), rate, height, width, rule)
+
+
+@lru_cache(maxsize=4)  # a request is looked at before it is run
+def _film(info: read.Info, stamp: tuple[int, int], rate: float, height: int, width: int, rule: Rule) -> Frames:
     if info.frames == 1:
-        return picture(path, height, width, rule)
-    found, frames = read.stream(path)
+        return picture(info.path, height, width, rule)
+    # Halved more quickly than `fit` would: what is left for it is a factor of two.
+    found, frames = read.stream(info.path, side=2 * round(max(info.height, info.width) * _cover(info, height, width)))
     taken = [fit(frame[None], height, width, rule)[0] for frame in _at(frames, found, rate)]
     if (info.height, info.width) != (height, width) or abs(found - rate) > 1e-3:
         log.warning(
-            f"{path}: {info.width}x{info.height} at {found:.4g} per second becomes {width}x{height} at {rate:g}"
+            f"{info.path}: {info.width}x{info.height} at {found:.4g} per second becomes {width}x{height} at {rate:g}"
         )
     return np.stack(taken)
+
+
+def _cover(info: read.Info, height: int, width: int) -> float:
+    """The scale at which a picture covers height x width."""
+    return max(height / info.height, width / info.width)
 
 
 def _at(frames: Iterable[read.Frame], found: float, rate: float) -> Iterator[read.Frame]:
