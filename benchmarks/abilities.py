@@ -62,8 +62,8 @@ def main() -> None:
             clips.append(frames)
             captions.append(f"{attempt.ability}: {attempt.told}")
     report.say(
-        f"\nThe shipped model `{MODEL}`, 25 guided steps, seed 1, nothing chosen. Given frames come back as they were; what "
-        "is drawn is as good as a small model is that was trained on a tabletop alone."
+        f"\nThe shipped model `{MODEL}`, 25 guided steps, seed 1, nothing chosen. Given frames come back as they were; "
+        "what is drawn is as good as a small model is that was trained on a tabletop alone."
     )
     report.table(("ability", "asked for", "frames", "per second", "took, s", "jump at the join: change / light"), rows)
     if arguments.output:

@@ -244,7 +244,10 @@ class Final:
     stop: int | None = None
 
 
-Script = Callable[[], Generator[Plan, Tensor, Final]]
+Shots = tuple[Final, ...]
+"""What is shown, one after another."""
+
+Script = Callable[[], Generator[Plan, Tensor, Shots]]
 """Several plans one after another: each is yielded, its latents "c t h w" are sent back, and what is to be shown is
 returned. Called once per variant."""
 

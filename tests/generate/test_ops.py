@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given as for_all
+from hypothesis import strategies as st
 from PIL import Image
 
 from tests import builders
@@ -14,7 +16,7 @@ from worldpatch import config, generate
 from worldpatch.cli import main
 from worldpatch.config import UserError
 from worldpatch.generate import media
-from worldpatch.generate.ops import blend, inpaint
+from worldpatch.generate.ops import _windows, blend, inpaint
 from worldpatch.generate.pipeline import Pipeline
 from worldpatch.types import Plan, Request
 from worldpatch.video import read, write
@@ -100,15 +102,11 @@ def test_windows_pass_on_latents_as_they_are(pipeline: Pipeline, home: Path):
     assert np.abs(more[: len(some)].astype(int) - some).max() <= 1
 
 
-def test_two_videos_are_joined(pipeline: Pipeline, home: Path):
-    with pytest.raises(UserError, match="longer than this model can span"):
-        made(pipeline, "bridge", video=home / "one.mp4", other=home / "other.mp4", seconds=5.0)
-
-
-def test_two_videos_are_joined_by_a_model_of_longer_clips(home: Path, longer: Pipeline):
+@pytest.mark.parametrize("seconds", [0.5, 1.0, 4.0])
+def test_two_videos_are_joined(home: Path, longer: Pipeline, seconds: float):
     one, other = given(home / "one.mp4"), given(home / "other.mp4")
-    frames = made(longer, "bridge", video=home / "one.mp4", other=home / "other.mp4", seconds=1.0)
-    assert len(frames) == len(one) + 8 + len(other)
+    frames = made(longer, "bridge", video=home / "one.mp4", other=home / "other.mp4", seconds=seconds)
+    assert len(frames) == len(one) + round(seconds * RATE) + len(other)
     assert (frames[: len(one)] == one).all() and (frames[-len(other) :] == other).all()
     back = made(longer, "loop", video=home / "one.mp4", seconds=1.0)
     assert len(back) == len(one) + 8 and (back[: len(one)] == one).all()
@@ -172,6 +170,50 @@ def test_cuts(pipeline: Pipeline, home: Path):
     assert (made(pipeline, "recut", video=home / "one.mp4", speed=2) == old[::2]).all()
     both = made(pipeline, "recut", video=home / "one.mp4", then=(str(home / "other.mp4"),))
     assert (both == np.concatenate([old, given(home / "other.mp4")])).all()
+
+
+def test_a_story_has_its_cards_in_order(longer: Pipeline, home: Path):
+    one = given(home / "one.mp4")
+    cards = [
+        {"text": "{character} falls", "seconds": 1.0},
+        {"text": "it rolls", "seconds": 0.5},
+        {"video": str(home / "one.mp4"), "cut": True},
+        {"text": "and goes on", "seconds": 1.0},
+        {"image": str(home / "other.mp4"), "text": "another place", "seconds": 1.0, "cut": True},
+    ]
+    (home / "story.json").write_text(json.dumps(cards))
+    frames = made(longer, "storyboard", story=home / "story.json", character="a red ball")
+    first = 9 + 4  # 8 frames are nearest to 1 + 2 * 4, 4 to a group
+    assert len(frames) == first + len(one) + 8 + 9
+    assert (frames[first : first + len(one)] == one).all()
+    assert (frames[-9] == given(home / "other.mp4")[0]).all()
+    request = Request(ability="storyboard", params={"story": str(home / "story.json"), "character": "a red ball"})
+    assert generate.plan(request, longer).prompt == "a red ball falls"
+
+
+def test_a_gap_leads_from_card_to_card(longer: Pipeline, home: Path):
+    one, other = given(home / "one.mp4"), given(home / "other.mp4")
+    cards = [{"video": str(home / "one.mp4")}, {"video": str(home / "other.mp4"), "at": 2.25}]
+    frames = made(longer, "storyboard", cards=cards)
+    assert (frames[: len(one)] == one).all() and (frames[-len(other) :] == other).all()
+    assert len(frames) == len(one) + 8 + len(other)
+
+
+@pytest.mark.parametrize(
+    ("cards", "more", "message"),
+    [
+        ([], {}, "needs its cards"),
+        ([{"text": "a"}, {"text": "b", "at": 0.25}], {}, "card 2 begins at 0.25 s"),
+        ([{"text": "a", "seconds": 3.0}], {"seconds": 2.0}, "card 1 ends at 3 s, after the timeline of 2 s"),
+        ([{"text": "{character} falls"}], {}, "card 1 names {character}"),
+        ([{"image": "a.png", "video": "b.mp4"}], {}, "a card with image and video"),
+        ([{"seconds": 2.0}], {}, "a card with nothing"),
+        ([{"video": "b.mp4", "seconds": 2.0}], {}, "shown whole"),
+    ],
+)
+def test_bad_stories_are_told(pipeline: Pipeline, cards: list[Any], more: dict[str, Any], message: str):
+    with pytest.raises(UserError, match=message):
+        made(pipeline, "storyboard", cards=cards, **more)
 
 
 def test_a_blend_is_one_at_one_end_and_the_other_at_the_other(pipeline: Pipeline, home: Path):
@@ -263,6 +305,31 @@ def test_bad_requests_are_told(pipeline: Pipeline, home: Path, ability: str, par
         params["keyframes"] = tuple(str(home / v) for v in params["keyframes"])
     with pytest.raises(UserError, match=message):
         generate.check(Request(ability=ability, params=params), pipeline)
+
+
+@for_all(
+    st.lists(st.booleans(), min_size=1, max_size=40), st.integers(2, 9), st.integers(1, 8), st.lists(st.booleans())
+)
+def test_windows_draw_all_that_is_missing(done: list[bool], window: int, context: int, changes: list[bool]):
+    """Each latent once, no window too long, and none alone where there is something to go on from."""
+    reach = _windows.Reach(window=window, context=min(context, window - 1), stride=4, rate=8.0)
+    prompts = [str(sum(changes[: i + 1])) for i in range(len(done))]
+    stream = torch.arange(len(done)).float()[None, :, None, None]
+    script = _windows.draw(stream, torch.tensor(done), prompts, reach)
+    drawn, latents = 0, None
+    while True:
+        try:
+            plan = script.send(latents) if latents is not None else next(script)
+        except StopIteration as end:
+            whole = end.value
+            break
+        missing = plan.start[:, 0, 0] > 0
+        assert missing.sum() > 0 and len(missing) <= window and plan.known is not None
+        assert not missing.all() or not drawn and not any(done)
+        drawn += int(missing.sum())
+        latents = torch.where(missing[None, :, None, None], torch.tensor(-1.0), plan.known)
+    assert drawn == done.count(False)
+    assert whole[0, :, 0, 0].tolist() == [i if known else -1 for i, known in enumerate(done)]
 
 
 def test_a_known_plan_is_only_decoded(pipeline: Pipeline, home: Path):

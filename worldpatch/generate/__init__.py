@@ -23,7 +23,7 @@ from worldpatch.flow.samplers import SAMPLERS
 from worldpatch.generate.models import find as find
 from worldpatch.generate.pipeline import Pipeline, Progress
 from worldpatch.generate.pipeline import load as load
-from worldpatch.types import Final, Plan, Request, Result, Script
+from worldpatch.types import Final, Plan, Request, Result, Script, Shots
 
 TOKENS = 8192  # patches sampled in one packed pass: a few hundred MB for a network of 10M parameters
 MOST_VARIANTS, MOST_STEPS, HIGHEST_SEED = 64, 1000, 2**40
@@ -112,14 +112,14 @@ def _plan(request: Request, pipeline: Pipeline) -> _Job:
     made = ability.plan(_params(ability.Params, request), pipeline)
     script: Script = (lambda: _alone(made)) if isinstance(made, Plan) else made
     said = _advance(script(), None)
-    first = said if isinstance(said, Plan) else said.plan
+    first = said if isinstance(said, Plan) else said[0].plan
     tokens = request.variants * _tokens(first, pipeline)
     return _Job(request=request, script=script, first=first, tokens=tokens, seconds=time.perf_counter() - begun)
 
 
-def _alone(plan: Plan) -> Generator[Plan, Tensor, Final]:
+def _alone(plan: Plan) -> Generator[Plan, Tensor, Shots]:
     """The script of one plan."""
-    return Final(plan=known(plan, (yield plan)))
+    return (Final(plan=known(plan, (yield plan))),)
 
 
 def known(plan: Plan, latents: Tensor) -> Plan:
@@ -127,7 +127,7 @@ def known(plan: Plan, latents: Tensor) -> Plan:
     return replace(plan, start=torch.zeros(latents.shape[1:]), known=latents)
 
 
-def _advance(script: Generator[Plan, Tensor, Final], latents: Tensor | None) -> Plan | Final:
+def _advance(script: Generator[Plan, Tensor, Shots], latents: Tensor | None) -> Plan | Shots:
     """What a script says next, given the latents of what it said before (None: nothing)."""
     try:
         return next(script) if latents is None else script.send(latents)
@@ -140,34 +140,45 @@ def _solve(jobs: Sequence[_Job], pipeline: Pipeline, progress: Progress | None) 
     begun = time.perf_counter()
     seeds = [(job.request.seed, variant) for job in jobs for variant in range(job.request.variants)]
     scripts = [job.script() for job in jobs for _ in range(job.request.variants)]
-    finals = _play(scripts, seeds, _sampling(jobs[0].request), pipeline, progress)
+    made = _play(scripts, seeds, _sampling(jobs[0].request), pipeline, progress)
     denoised = time.perf_counter()
-    plans = [final.plan for final in finals]
-    frames = pipeline.decode(plans, [plan.known for plan in plans if plan.known is not None], progress)
+    takes = iter(_developed(made, pipeline, progress))
     seconds = {"denoise": denoised - begun, "decode": time.perf_counter() - denoised}
-    takes = zip(plans, [video[f.start : f.stop] for video, f in zip(frames, finals, strict=True)], strict=True)
+    rates = iter([shots[0].plan.rate for shots in made])
     for job in jobs:
         own = list(islice(takes, job.request.variants))
         yield Result(
-            frames=torch.stack([video for _, video in own]),
-            rate=own[0][0].rate,
-            latents=torch.stack([plan.known for plan, _ in own if plan.known is not None]),
+            frames=torch.stack([frames for frames, _ in own]),
+            rate=list(islice(rates, len(own)))[0],
+            latents=torch.stack([latents for _, latents in own]),
             request=job.request,
             seconds={"plan": job.seconds, **seconds},
         )
 
 
+def _developed(made: Sequence[Shots], pipeline: Pipeline, progress: Progress | None) -> list[tuple[Tensor, Tensor]]:
+    """(frames, latents) of each, its shots one after another."""
+    finals = [final for shots in made for final in shots]
+    latents = [final.plan.known for final in finals if final.plan.known is not None]
+    videos = pipeline.decode([final.plan for final in finals], latents, progress)
+    frames = iter([video[final.start : final.stop] for video, final in zip(videos, finals, strict=True)])
+    rest = iter(latents)
+    return [
+        (torch.cat(list(islice(frames, len(shots)))), torch.cat(list(islice(rest, len(shots))), 1)) for shots in made
+    ]
+
+
 def _play(
-    scripts: Sequence[Generator[Plan, Tensor, Final]], seeds: Sequence[tuple[int, int]], sampling: tuple,
+    scripts: Sequence[Generator[Plan, Tensor, Shots]], seeds: Sequence[tuple[int, int]], sampling: tuple,
     pipeline: Pipeline, progress: Progress | None,
-) -> list[Final]:  # fmt: skip
+) -> list[Shots]:  # fmt: skip
     """What all scripts come to. Every turn has noise of its own."""
     steps, guidance, sampler = sampling
-    said: list[Plan | Final] = [_advance(script, None) for script in scripts]
+    said: list[Plan | Shots] = [_advance(script, None) for script in scripts]
     for turn in itertools.count():
         plans = {i: plan for i, plan in enumerate(said) if isinstance(plan, Plan)}
         if not plans:
-            return [final for final in said if isinstance(final, Final)]
+            return [shots for shots in said if not isinstance(shots, Plan)]
         for some in _passes(plans, pipeline):
             noises = [(seeds[i][0] + turn * (HIGHEST_SEED + 1), seeds[i][1]) for i in some]
             chosen = [plans[i] for i in some]

@@ -78,6 +78,11 @@ def size_of(path: str | Path) -> tuple[int, int]:
     return info.height, info.width
 
 
+def seconds_of(path: str | Path) -> float:
+    """Length of a video as its header states it. Raises UserError where it is no picture or video."""
+    return read.probe(path).seconds
+
+
 # -------------------------------------------------------------------------------------------------------------- latents
 
 

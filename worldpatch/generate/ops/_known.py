@@ -9,15 +9,15 @@ from torch import Tensor
 
 from worldpatch.flow.noise import shift_of, shifted
 from worldpatch.generate.pipeline import Pipeline
-from worldpatch.types import Final, LatentSpec, Plan, Script
+from worldpatch.types import Final, LatentSpec, Plan, Script, Shots
 
 
 def shown(plan: Plan, frames: int) -> Script:
     """One plan, of whose frames only the first `frames` are shown: the others filled a group."""
     from worldpatch.generate import known
 
-    def script() -> Generator[Plan, Tensor, Final]:
-        return Final(plan=known(plan, (yield plan)), stop=frames)
+    def script() -> Generator[Plan, Tensor, Shots]:
+        return (Final(plan=known(plan, (yield plan)), stop=frames),)
 
     return script
 

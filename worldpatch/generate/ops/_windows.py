@@ -1,32 +1,33 @@
-"""Long videos: windows of latents, each knowing the last ones of the window before.
+"""Videos of any length: windows over one stream of latents, each knowing what lies beside it.
 
 All is joined as latents and decoded once, as one stream: pixels never pass from window to window, so nothing fades from
-join to join. A window in the middle of a stream is a continuation, whose first latent is no single frame.
+join to join. A stream begins with a single frame; a window in its middle is a continuation.
 """
 
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
 
-import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from worldpatch.generate.pipeline import Pipeline
-from worldpatch.types import Kind, Plan
+from worldpatch.types import Plan, Reference
 
 Latents = Float[Tensor, "c _ h w"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reach:
-    """How many latents a window has, and how many of them it takes from the window before."""
+    """How many latents a window has, how many of them it takes from one side, and the frames of each."""
 
     window: int
     context: int
+    stride: int
+    rate: float
 
-    @property
-    def step(self) -> int:
-        return self.window - self.context
+    def seconds(self, index: int) -> float:
+        """When the first frame of a stream's latent is shown."""
+        return max(0, 1 + (index - 1) * self.stride) / self.rate
 
 
 def reach(pipeline: Pipeline, height: int, width: int, context: float | None = None) -> Reach:
@@ -34,36 +35,56 @@ def reach(pipeline: Pipeline, height: int, width: int, context: float | None = N
     spec, usual = pipeline.spec, pipeline.usual
     window = spec.grid(usual.frames, height, width)[0]
     wished = 0.4 * window if context is None else context * usual.rate / spec.stride_t
-    return Reach(window=window, context=min(max(1, round(wished)), window - 1))
+    return Reach(
+        window=window, context=min(max(1, round(wished)), window - 1), stride=spec.stride_t, rate=usual.rate
+    )  # fmt: skip
 
 
-def between(before: Latents, count: int, after: Latents | None, *, rate: float, prompt: str, kind: Kind) -> Plan:
-    """`count` unknown latents after some known ones, and perhaps before others. `kind` is how `before` begins."""
-    c, _, h, w = before.shape
-    parts = [before, torch.zeros(c, count, h, w), *([] if after is None else [after])]
-    times = [torch.full((part.shape[1], h, w), float(i == 1)) for i, part in enumerate(parts)]
-    return Plan(start=torch.cat(times), rate=rate, prompt=prompt, kind=kind, known=torch.cat(parts, 1))
+def draw(
+    stream: Latents, done: Bool[Tensor, " t"], prompts: Sequence[str], reach: Reach,
+    keyframes: Sequence[Reference] = (),
+) -> Generator[Plan, Tensor, Latents]:  # fmt: skip
+    """The stream with all latents drawn that are not `done`, each to its prompt; keyframes have the stream's seconds.
 
-
-def forwards(stream: Latents, count: int, reach: Reach, rate: float, prompt: str) -> Generator[Plan, Tensor, Latents]:
-    """A stream that begins with a single frame, and `count` more latents."""
-    while count:
-        context = min(reach.context, stream.shape[1])
-        step = min(count, reach.window - context)
-        kind: Kind = "clip" if context == stream.shape[1] else "continuation"
-        made = yield between(stream[:, -context:], step, None, rate=rate, prompt=prompt, kind=kind)
-        stream, count = torch.cat([stream, made[:, context:]], 1), count - step
+    What lies between two known parts knows both of them as soon as a window reaches so far.
+    """
+    stream, done = stream.clone(), done.clone()
+    while not done.all():
+        window, part = _next(done.tolist(), prompts, reach)
+        inside = slice(window.start, window.stop)
+        begins, ends = reach.seconds(window.start), reach.seconds(window.stop)
+        near = [k for k in keyframes if k.time is not None and begins <= k.time < ends]
+        missing = (~done[inside]).float()[:, None, None]
+        made = yield Plan(
+            start=missing.expand(-1, *stream.shape[2:]).clone(), rate=reach.rate, prompt=prompts[part.start],
+            known=stream[:, inside], kind="clip" if window.start == 0 else "continuation",
+            references=tuple(replace(k, time=(k.time or 0.0) - begins) for k in near),
+        )  # fmt: skip
+        stream[:, part.start : part.stop] = made[:, part.start - window.start : part.stop - window.start]
+        done[part.start : part.stop] = True
     return stream
 
 
-def backwards(stream: Latents, count: int, reach: Reach, rate: float, prompt: str) -> Generator[Plan, Tensor, Latents]:
-    """`count` latents, the first of them a single frame, before a stream that has none of those."""
-    c, _, h, w = stream.shape
-    while count:
-        context = min(reach.context, stream.shape[1])
-        step = min(count, reach.window - context)
-        kind: Kind = "clip" if step == count else "continuation"
-        none = torch.zeros(c, 0, h, w)
-        made = yield between(none, step, stream[:, :context], rate=rate, prompt=prompt, kind=kind)
-        stream, count = torch.cat([made[:, :step], stream], 1), count - step
-    return stream
+def _next(done: Sequence[bool], prompts: Sequence[str], reach: Reach) -> tuple[range, range]:
+    """(a window, the latents in it that are drawn next): missing ones beside what is known, all with one prompt."""
+
+    def run(of: bool, at: int) -> int:
+        """How many latents from `at` on are done or not, as `of` says."""
+        return next((i for i in range(at, len(done)) if done[i] != of), len(done)) - at
+
+    first = done.index(False)
+    if first == 0 and any(done):  # nothing before it: the way leads back from what is known
+        stop = done.index(True)
+        begin = next(i for i in range(stop) if len(set(prompts[i:stop])) == 1)
+        context = min(run(True, stop), reach.context)
+        begin = max(begin, stop + context - reach.window)
+        return range(begin, stop + context), range(begin, stop)
+    missing = run(False, first)
+    alike = next((i for i in range(missing) if prompts[first + i] != prompts[first]), missing)
+    after = run(True, first + missing) if alike == missing else 0
+    if after and 0 < missing <= reach.window - 2:  # near enough to see both sides
+        begin = first - min(first, (reach.window - missing + 1) // 2)
+        return range(begin, min(first + missing + after, begin + reach.window)), range(first, first + missing)
+    begin = first - min(first, reach.context)
+    stop = min(first + alike, begin + reach.window)
+    return range(begin, stop), range(first, stop)

@@ -6,12 +6,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from worldpatch.config import UserError
 from worldpatch.generate import media
 from worldpatch.generate.ops._form import Size
-from worldpatch.generate.ops._windows import between, reach
+from worldpatch.generate.ops._windows import draw, reach
 from worldpatch.generate.pipeline import Pipeline
-from worldpatch.types import Final, Kind, Plan, Script
+from worldpatch.types import Final, Plan, Script, Shots
 from worldpatch.video.resize import Rule
 
 
@@ -26,8 +25,7 @@ class Params(Size):
 
 
 def plan(params: Params, pipeline: Pipeline) -> Script:
-    """The last latents of one and the first of the other are known. Raises UserError on what is no video, and on a
-    bridge longer than the model can span."""
+    """The last latents of one and the first of the other are known. Raises UserError on what is no video."""
     height, width = params.sides(pipeline, like=media.size_of(params.video))
     one, other = (media.film(v, pipeline.usual.rate, height, width, params.fit) for v in (params.video, params.other))
     return joined(one, other, params.seconds, params.prompt, pipeline)
@@ -38,27 +36,23 @@ def joined(
 ) -> Script:
     """Both with what is made up between them; without `keep_other` it ends where the other one would begin."""
     rate, stride = pipeline.usual.rate, pipeline.spec.stride_t
-    windows = reach(pipeline, *one.shape[1:3])
     count = max(1, round(seconds * rate / stride))
-    if count > windows.window - 2:
-        most = (windows.window - 2) * stride / rate
-        raise UserError(f"a bridge of {seconds:g} s is longer than this model can span: give at most {most:g} seconds")
-    known = (windows.window - count + 1) // 2
     full, before = media.fill(one, stride, before=True)
     rest, after = media.fill(other, stride, "continuation")
     head, tail = media.encode(full, pipeline), media.encode(rest, pipeline, "continuation")
-    context = min(known, head.shape[1])
-    kind: Kind = "clip" if context == head.shape[1] else "continuation"
+    stream = torch.cat([head, torch.zeros(head.shape[0], count, *head.shape[2:]), tail], 1)
+    done = torch.ones(stream.shape[1], dtype=torch.bool)
+    done[head.shape[1] : head.shape[1] + count] = False
+    windows = reach(pipeline, *one.shape[1:3])
 
-    def script() -> Generator[Plan, Tensor, Final]:
-        made = yield between(head[:, -context:], count, tail[:, :known], rate=rate, prompt=prompt, kind=kind)
-        whole = torch.cat([head, made[:, context : context + count], tail], 1)
+    def script() -> Generator[Plan, Tensor, Shots]:
+        whole = yield from draw(stream, done, [prompt] * len(done), windows)
         total = pipeline.spec.frames(whole.shape[1])
         ends = (
             media.paste(one, media.everywhere(one), before, total),
             media.paste(other, media.everywhere(other), total - len(rest), total),
         )
-        done = Plan(start=torch.zeros(whole.shape[1:]), rate=rate, prompt=prompt, known=whole, paste=media.join(ends))
-        return Final(plan=done, start=before, stop=total - (after if keep_other else len(rest)))
+        shown = Plan(start=torch.zeros(whole.shape[1:]), rate=rate, prompt=prompt, known=whole, paste=media.join(ends))
+        return (Final(plan=shown, start=before, stop=total - (after if keep_other else len(rest))),)
 
     return script

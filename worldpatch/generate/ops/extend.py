@@ -9,9 +9,9 @@ from torch import Tensor
 
 from worldpatch.generate import media
 from worldpatch.generate.ops._form import Size
-from worldpatch.generate.ops._windows import backwards, forwards, reach
+from worldpatch.generate.ops._windows import draw, reach
 from worldpatch.generate.pipeline import Pipeline
-from worldpatch.types import Final, Plan, Script
+from worldpatch.types import Final, Plan, Script, Shots
 from worldpatch.video.resize import Rule
 
 
@@ -41,18 +41,21 @@ def plan(params: Params, pipeline: Pipeline) -> Script:
     stream = media.encode(full, pipeline, kind)
     # Backwards the first new latent is a single frame.
     count = max(1, -(-new // stride)) if forward else 1 + max(0, -(-(new - 1) // stride))
-    extended = forwards if forward else backwards
+    missing = torch.zeros(stream.shape[0], count, *stream.shape[2:])
+    parts = [stream, missing] if forward else [missing, stream]
+    done = torch.cat([torch.full((part.shape[1],), part is stream) for part in parts])
 
-    def script() -> Generator[Plan, Tensor, Final]:
-        whole = yield from extended(stream, count, windows, rate, params.prompt)
+    def script() -> Generator[Plan, Tensor, Shots]:
+        prompts = [params.prompt] * len(done)
+        whole = yield from draw(torch.cat(parts, 1), done, prompts, windows)
         total = pipeline.spec.frames(whole.shape[1])
         made = total - len(full)
         at = filled if forward else made
         first, stop = (filled, filled + len(frames) + new) if forward else (made - new, made + len(frames))
-        done = Plan(
+        shown = Plan(
             start=torch.zeros(whole.shape[1:]), rate=rate, prompt=params.prompt, known=whole,
             paste=media.paste(frames, media.everywhere(frames), at, total),
         )  # fmt: skip
-        return Final(plan=done, start=first, stop=stop)
+        return (Final(plan=shown, start=first, stop=stop),)
 
     return script

@@ -11,7 +11,7 @@ from worldpatch.config import UserError
 from worldpatch.generate import media
 from worldpatch.generate.ops._form import Size
 from worldpatch.generate.pipeline import Pipeline
-from worldpatch.types import Final, Plan, Script
+from worldpatch.types import Final, Plan, Script, Shots
 from worldpatch.video.resize import Rule
 
 
@@ -49,8 +49,8 @@ def plan(params: Params, pipeline: Pipeline) -> Script:
         paste=media.paste(full, media.everywhere(full), 0, len(full)),
     )  # fmt: skip
 
-    def script() -> Generator[Plan, Tensor, Final]:
+    def script() -> Generator[Plan, Tensor, Shots]:
         yield from ()
-        return Final(plan=done, stop=len(whole))
+        return (Final(plan=done, stop=len(whole)),)
 
     return script
