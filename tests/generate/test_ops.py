@@ -226,6 +226,40 @@ def test_a_blend_is_one_at_one_end_and_the_other_at_the_other(pipeline: Pipeline
     assert all(curve(times).min() >= 0 and curve(times).max() <= 1 for curve in blend.CURVES.values())
 
 
+@pytest.mark.parametrize(
+    ("move", "asked"),
+    [("orbit right", {"orbit": 60.0}), ("orbit left", {"orbit": -60.0}), ("pan left", {"pan": -15.0}), ("dolly", {})],
+)
+def test_cameras_move_as_those_of_the_worlds(pipeline: Pipeline, move: str, asked: dict[str, float]):
+    """The same angles and metres, seen from the first frame."""
+    pytest.importorskip("mujoco")
+    from worldpatch.worlds._tabletop import camera as world
+
+    still = np.random.default_rng(0)
+    shot = world.shoot(still, move, 90.0, 9, 2.0, 64, 64)
+    true = world.geometry(shot, 64, 64)
+    relative = np.linalg.inv(true.pose[0]) @ true.pose
+    if move == "dolly":
+        asked = {"dolly": float(relative[-1, 2, 3])}
+    else:
+        turned = shot.azimuth[-1] - shot.azimuth[0]
+        asked = {key: float(turned if key == "orbit" else -turned) for key in asked}
+    fixed = {"distance": float(shot.distance[0]), "elevation": float(-shot.elevation[0]), "frames": 9, **asked}
+    request = Request(ability="camera", params={"prompt": "a ball", "width": 64, "height": 64, **fixed})
+    found = generate.plan(request, pipeline).camera
+    assert found is not None and np.allclose(found.intrinsics, true.intrinsics, rtol=1e-4)
+    assert np.allclose(found.pose[-1], relative[-1], atol=2e-3), (found.pose[-1], relative[-1])
+
+
+def test_cameras_follow_paths_and_zoom(pipeline: Pipeline, home: Path):
+    (home / "path.json").write_text("[[0, 0, 0, 0, 0, 0, 0, 1], [0.5, 0, 0.2, 1, 0, 10, 0, 2]]")
+    request = Request(ability="camera", params={"prompt": "a ball", "path": str(home / "path.json")})
+    found = generate.plan(request, pipeline).camera
+    assert found is not None and np.allclose(found.pose[-1, :3, 3], [0, -0.2, 1], atol=1e-6)
+    assert found.intrinsics[-1, 0] == pytest.approx(2 * found.intrinsics[0, 0])
+    assert len(made(pipeline, "camera", prompt="a ball", orbit=30.0)) == 5
+
+
 def test_a_picture_is_made_and_changed(pipeline: Pipeline, home: Path):
     assert made(pipeline, "image", prompt="a red ball", width=64, height=32).shape == (1, 32, 64, 3)
     assert made(pipeline, "image", prompt="a red ball", image=home / "picture.png").shape[0] == 1
@@ -296,6 +330,8 @@ def test_a_command_writes_a_file_that_makes_itself_again(home: Path, tmp_path: P
         ("recut", {"video": "one.mp4", "start": 5.0}, "nothing of"),
         ("upscale", {"video": "one.mp4", "space": 1}, "leave the video as it is"),
         ("blend", {"video": "one.mp4", "other": "other.mp4", "curve": "custom"}, "needs points"),
+        ("camera", {"prompt": "a ball", "path": "none.json"}, "path .*none.json"),
+        ("camera", {"prompt": "a ball", "orbit": 400.0}, "orbit 400"),
     ],
 )
 def test_bad_requests_are_told(pipeline: Pipeline, home: Path, ability: str, params: dict[str, Any], message: str):

@@ -1,0 +1,95 @@
+"""Camera: a video seen by a camera that pans, orbits, moves and zooms as asked, or follows a path of your own."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from pydantic import Field, StringConstraints
+
+from worldpatch.config import UserError
+from worldpatch.generate.ops._form import Form, note_size
+from worldpatch.generate.pipeline import Pipeline
+from worldpatch.types import Camera, Plan
+
+POINT = "[seconds, right, up, forward, pan, tilt, roll, zoom]"
+
+
+class Params(Form):
+    """What is seen, and how the camera moves from the first frame to the last, evenly. Angles are in degrees."""
+
+    prompt: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)] = Field(
+        description="what the video shows", json_schema_extra={"position": 0}
+    )
+    pan: float = Field(default=0.0, ge=-360, le=360, description="degrees turned to the right")
+    tilt: float = Field(default=0.0, ge=-90, le=90, description="degrees turned upwards")
+    roll: float = Field(default=0.0, ge=-360, le=360, description="degrees turned clockwise")
+    orbit: float = Field(default=0.0, ge=-360, le=360, description="degrees travelled to the right around the subject")
+    dolly: float = Field(default=0.0, description="metres travelled forwards")
+    truck: float = Field(default=0.0, description="metres travelled to the right")
+    pedestal: float = Field(default=0.0, description="metres travelled upwards")
+    zoom: float = Field(default=1.0, ge=0.1, le=10, description="times as large at the end")
+    distance: float = Field(default=3.5, gt=0, description="metres from the camera to the subject at first")
+    elevation: float = Field(default=27.0, ge=-90, le=90, description="degrees that the camera looks down at first")
+    view: float = Field(default=40.0, ge=5, le=150, description="degrees that the shorter side of the picture spans")
+    path: str | None = Field(default=None, description=f"instead: a JSON file [{POINT}, ...], as of the first frame")
+
+
+def plan(params: Params, pipeline: Pipeline) -> Plan:
+    """All noise, with the rays of the camera. Raises UserError on a path that cannot be read."""
+    (height, width), frames, rate = params.sides(pipeline), params.length(pipeline), params.rate(pipeline)
+    note_size(pipeline, frames, height, width)
+    moved = _moves(params, frames) if params.path is None else _path(Path(params.path), np.arange(frames) / rate)
+    grid = pipeline.spec.grid(frames, height, width)
+    return Plan(
+        start=torch.ones(grid), rate=rate, prompt=params.prompt, kind="image" if grid[0] == 1 else "clip",
+        camera=_camera(moved, params, height, width),
+    )  # fmt: skip
+
+
+Points = Float[np.ndarray, "t 7"]
+"""Metres right, up and forward, degrees of pan, tilt and roll as seen from the first frame, and the zoom."""
+
+
+def _moves(params: Params, frames: int) -> Points:
+    u = np.linspace(0, 1, frames)[:, None]
+    ends = np.array([params.truck, params.pedestal, params.dolly, params.pan, params.tilt, params.roll])
+    return np.concatenate([u * ends, params.zoom**u], 1)
+
+
+def _path(path: Path, times: np.ndarray) -> Points:
+    try:
+        points = np.array(json.loads(path.read_text()), float)
+        if points.ndim != 2 or points.shape[1] != 8 or (np.diff(points[:, 0]) <= 0).any() or points[:, 7].min() <= 0:
+            raise ValueError("seconds must grow, zooms be above 0, and each point has eight numbers")
+    except (OSError, ValueError) as error:
+        raise UserError(f"path {path}: {error}; write [{POINT}, ...] as JSON") from error
+    return np.stack([np.interp(times, points[:, 0], points[:, k]) for k in range(1, 8)], 1)
+
+
+def _camera(points: Points, params: Params, height: int, width: int) -> Camera:
+    """Poses in OpenCV axes, relative to the first frame's camera."""
+    focal = min(height, width) / 2 / np.tan(np.radians(params.view) / 2) * points[:, 6]
+    centre = np.ones_like(focal)
+    pose = np.tile(np.eye(4), (len(points), 1, 1))
+    right, up, forward, pan, tilt, roll = points[:, :6].T
+    # Turned about the world's vertical, then up, then about the line of sight.
+    down = np.radians(params.elevation)
+    vertical = np.array([0, np.cos(down), np.sin(down)])  # of the world, downwards, as the first camera sees it
+    turned = _turn(vertical, pan) @ _turn(np.array([1.0, 0, 0]), tilt) @ _turn(np.array([0, 0, 1.0]), roll)
+    around = _turn(vertical, -(np.zeros(len(points)) if params.path else np.linspace(0, params.orbit, len(points))))
+    place = np.stack([right, -up, forward], 1)
+    subject = np.array([0, 0, params.distance])
+    pose[:, :3, :3] = around @ turned
+    pose[:, :3, 3] = subject + (around @ (place - subject)[..., None])[..., 0]
+    intrinsics = np.stack([focal, focal, centre * width / 2, centre * height / 2], -1)
+    return Camera(intrinsics=intrinsics.astype(np.float32), pose=pose.astype(np.float32))
+
+
+def _turn(axis: Float[np.ndarray, "3"], degrees: Float[np.ndarray, " t"]) -> Float[np.ndarray, "t 3 3"]:
+    """Rotations about an axis."""
+    x, y, z = axis
+    cross = torch.tensor([[0, -z, y], [z, 0, -x], [-y, x, 0]], dtype=torch.float64)
+    return torch.linalg.matrix_exp(torch.from_numpy(np.radians(degrees))[:, None, None] * cross).numpy()
