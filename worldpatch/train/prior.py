@@ -63,7 +63,7 @@ def make(
 
 def _chosen(known: Sequence[str], count: int, near: Sequence[str], rng: np.random.Generator) -> list[str]:
     """So many of the known captions, each once while there are enough."""
-    left = dict.fromkeys(known[i] for i in rng.permutation(len(known)))
+    left = dict.fromkeys(known[int(i)] for i in rng.permutation(len(known)))
     words = {word for caption in known for word in words_of(caption)}
     found = []
     for caption in itertools.islice(itertools.cycle(rng.permutation(sorted(set(near)))), min(count, len(left)) // 2):

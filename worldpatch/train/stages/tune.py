@@ -3,9 +3,8 @@
 A share of the clips is held out, and both losses are measured on fixed clips at fixed noise, so that the two curves can
 be compared and over-fitting shows. A part of every batch are clips that the model itself drew before
 (`train/prior.py`), on which it is asked to say what it said then: so it keeps what it knew (prior preservation, Ruiz et
-al. 2022, with the model's own answers as targets, Li & Hoiem 2016). What it says without a caption, which guidance
-steers away from, is to stay as well. The text encoder learns too, its embeddings included: a made-up word is a row of
-letters that never meant anything.
+al. 2022, with the model's own answers as targets, Li & Hoiem 2016). The text encoder learns too, its embeddings
+included: a made-up word is a row of letters that never meant anything.
 """
 
 import copy
@@ -48,8 +47,9 @@ class Config(dit.Config):
     """`start_from` is the model, by name or folder; `held_out` the share of clips that are never trained on.
 
     `prior` is a file of the model's own clips (`prior.make`) and `prior_share` their part of a batch of `budget`
-    tokens. `rank`, `alpha` and `targets` (ends of the names of layers) are the adapter's; with `full` there is none,
-    and all weights are trained.
+    tokens; `keep` is their weight in the loss: its own answers hold no noise, so what it forgets shows as little error.
+    `rank`, `alpha` and `targets` (ends of the names of layers) are the adapter's; with `full` there is none, and all
+    weights are trained.
     """
 
     validation: str = ""
@@ -61,6 +61,7 @@ class Config(dit.Config):
     held_out: float = 0.2
     prior: str = ""
     prior_share: float = 0.3
+    keep: float = 10.0
     full: bool = False
     rank: int = 16
     alpha: float = 16.0
@@ -115,15 +116,18 @@ class Task(dit.Task):
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         packed, drawn, captions, own = batch
         velocity, target, packed = self._predict(model, packed, drawn, captions)
+        if not self.prior:
+            return flow_matching_loss(velocity, target, packed.noisy), {}
         old = torch.zeros_like(packed.noisy)
         for s in packed.segments:
-            old[s.start : s.stop] = s.sample >= own or not captions[s.sample]
-        if old.any():
-            with torch.no_grad():
-                said, _ = self.before(packed, drawn.to(self.device), captions)
-            target = torch.where(old[:, None], said.float(), target)
-        learned = flow_matching_loss(velocity.detach(), target, packed.noisy & ~old)
-        return flow_matching_loss(velocity, target, packed.noisy), {"loss/own": float(learned)}
+            old[s.start : s.stop] = s.sample >= own
+        with torch.no_grad():
+            said, _ = self.before(packed, drawn.to(self.device), captions)
+        learned = flow_matching_loss(velocity, target, packed.noisy & ~old)
+        kept = flow_matching_loss(velocity, said, packed.noisy & old)
+        share = float((packed.noisy & old).sum() / packed.noisy.sum())
+        error = (1 - share) * learned + share * self.tuning.keep * kept
+        return error, {"loss/own": float(learned.detach()), "loss/kept": float(kept.detach())}
 
     def _predict(self, model: nn.Module, packed: Packed, drawn: Tensor, captions: list[str]) -> tuple:
         packed, drawn = to_device(packed, self.device), drawn.to(self.device)
