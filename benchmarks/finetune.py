@@ -8,7 +8,7 @@ ask for the other 18. The detectors, told the new paint, judge them, as they jud
 Bars: colour, shape and event all right in 80% of the new prompts; the mean of all criteria on frozen prompts of level 1
 at most 5 points lower than before.
 
-With --real, ten of the videos in DIR, two seconds of each at 64 pixels, are learned by name, twice as long and at twice
+With --real, ten of the videos in DIR, two seconds of each at 64 pixels, are learned by name, at twice
 the usual rate: that model cannot draw them, but it can learn them by heart, and the curve must show when it does.
 """
 
@@ -194,7 +194,7 @@ def real(report: Report, arguments: argparse.Namespace) -> None:
     clips = store(lambda: list(islice(usable, count)), folder / "real")
     own = remembered(tune.recipe(MODEL, [clips]), folder / "real-prior.safetensors", arguments)
     run = tune.recipe(MODEL, [clips], prior=own)
-    run = replace(run, steps=2 * run.steps, optim=replace(run.optim, rate=2 * run.optim.rate))
+    run = replace(run, optim=replace(run.optim, rate=2 * run.optim.rate))
     if report.short:
         run = replace(run, steps=4, validate_every=2)
     _, found, seconds = tuned(run, folder / "real-tuned")

@@ -192,7 +192,7 @@ def recipe(model: str, data: Sequence[Path], *, full: bool = False, prior: Path 
     """The usual fine-tuning of a model: a few minutes of two CPU cores for the shipped one."""
     options = {"start_from": model, "data": [str(of) for of in data], "prior": str(prior or ""), "full": full}
     return Run(
-        stage="tune", steps=240, options=options, keep_best=True, validate_every=20, sheet_minutes=1e9,
+        stage="tune", steps=400, options=options, keep_best=True, validate_every=20, sheet_minutes=1e9,
         optim=Optim(rate=2e-4 if full else 2e-3, warmup=20, decay=0.5, ema=0.98, weight_decay=0.0),
     )  # fmt: skip
 
