@@ -18,7 +18,6 @@ import torch
 from _machine import Report, parser
 
 from worldpatch.data import bank
-from worldpatch.data.build import to_tensor
 from worldpatch.data.captioners import own
 from worldpatch.evals import _told
 from worldpatch.generate import find
@@ -26,6 +25,7 @@ from worldpatch.generate.pipeline import load_vae
 from worldpatch.text import _writer
 from worldpatch.train.stages.vae import to_uint8
 from worldpatch.types import Clip, Truth
+from worldpatch.vae._pixels import to_tensor
 from worldpatch.video.read import read
 from worldpatch.video.sheet import contact_sheet
 from worldpatch.video.write import write

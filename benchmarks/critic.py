@@ -30,7 +30,6 @@ import torch
 from _machine import Report, parser
 
 from worldpatch import generate
-from worldpatch.data.build import to_tensor
 from worldpatch.embed import _shipped
 from worldpatch.evals import _impossible, critic
 from worldpatch.evals._likelihood import surprise
@@ -44,6 +43,7 @@ from worldpatch.generate.pipeline import Pipeline
 from worldpatch.train.stages import embed
 from worldpatch.train.stages._attributes import labels, right
 from worldpatch.types import Clip, Request
+from worldpatch.vae._pixels import to_tensor
 from worldpatch.video._atomic import atomic
 from worldpatch.video.sheet import contact_sheet
 from worldpatch.worlds import tabletop

@@ -25,7 +25,6 @@ from torch import Generator, Tensor
 
 from worldpatch.config import UserError
 from worldpatch.data import bank, damage, render
-from worldpatch.data.build import to_tensor
 from worldpatch.embed import _shipped
 from worldpatch.evals._features import features
 from worldpatch.evals.metrics import frechet, kernel
@@ -37,6 +36,7 @@ from worldpatch.train.stages import embed as stage
 from worldpatch.train.stages._attributes import ATTRIBUTES, UNASKED, labels
 from worldpatch.train.stages.vae import to_uint8
 from worldpatch.types import Clip
+from worldpatch.vae._pixels import to_tensor
 from worldpatch.video.read import probe, read
 from worldpatch.worlds._tabletop.stage import Stage
 

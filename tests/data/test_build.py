@@ -12,8 +12,9 @@ import torch
 from tests import builders
 from worldpatch.config import UserError
 from worldpatch.data import manifest, render, shards
-from worldpatch.data.build import Build, build, encode, to_tensor
+from worldpatch.data.build import Build, build, encode
 from worldpatch.generate.pipeline import load_vae
+from worldpatch.vae._pixels import to_tensor
 from worldpatch.worlds import _holdout
 
 SMALL = {"level": 1, "height": 32, "width": 32, "frames": 5, "supersample": 1}

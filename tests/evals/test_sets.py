@@ -6,9 +6,9 @@ import torch
 
 from worldpatch.config import UserError
 from worldpatch.data import damage, textures
-from worldpatch.data.build import to_tensor
 from worldpatch.evals import _features
 from worldpatch.evals.metrics import frechet, kernel
+from worldpatch.vae._pixels import to_tensor
 
 METRICS = pytest.mark.parametrize("metric", [frechet, kernel], ids=lambda m: m.__name__.rsplit(".", 1)[-1])
 

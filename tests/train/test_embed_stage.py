@@ -12,13 +12,13 @@ import torch
 
 from worldpatch import config
 from worldpatch.config import UserError
-from worldpatch.data.build import to_tensor
 from worldpatch.embed import _shipped
 from worldpatch.train.loop import train
 from worldpatch.train.stages import _attributes as attributes
 from worldpatch.train.stages import _views as views
 from worldpatch.train.stages import embed as stage
 from worldpatch.types import Clip, Truth
+from worldpatch.vae._pixels import to_tensor
 from worldpatch.worlds import tabletop
 
 UNASKED = attributes.UNASKED

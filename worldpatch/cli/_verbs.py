@@ -7,7 +7,6 @@ import inspect
 import types
 import typing
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -34,7 +33,7 @@ def command(name: str, make: Make, sampling: dict[str, Any]) -> Any:
     def verb(**values: Any) -> None:
         given = {key: value for key, value in values.items() if value is not None and value != []}
         make(
-            name, {key: _plain(given[key]) for key in own if key in given},
+            name, {key: given[key] for key in own if key in given},
             {key: given[key] for key in sampling if key in given},
         )  # fmt: skip
 
@@ -90,10 +89,6 @@ def _flag(annotation: Any) -> Any:
     if typing.get_origin(annotation) is Literal:
         return Literal[typing.get_args(annotation)]
     return annotation
-
-
-def _plain(value: Any) -> Any:
-    return [str(v) if isinstance(v, Path) else v for v in value] if isinstance(value, list) else value
 
 
 def _sentence(text: str) -> str:

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from worldpatch import config
 from worldpatch.config import UserError
 from worldpatch.data import manifest, render, shards
 from worldpatch.types import Clip
+from worldpatch.vae._pixels import to_tensor
 from worldpatch.worlds import _holdout
 
 CHUNK = 33  # frames encoded together
@@ -109,8 +109,3 @@ def encode(vae: Any, clip: Clip, keyframes: int, rng: np.random.Generator, devic
         out["keyframes"] = vae.encode(images)[:, :, 0].half().cpu()
         out["times"] = torch.tensor([i / clip.rate for i in chosen], dtype=torch.float32)
     return out
-
-
-def to_tensor(frames: np.ndarray) -> Float[Tensor, "3 t h w"]:
-    """uint8 "t h w 3" -> [-1, 1] "3 t h w"."""
-    return torch.from_numpy(np.ascontiguousarray(frames)).movedim(-1, 0).float().div(127.5).sub(1)

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float
 
 from worldpatch.config import UserError
-from worldpatch.data.build import to_tensor
 from worldpatch.embed import _shipped
 from worldpatch.evals.metrics._result import Frames
+from worldpatch.vae._pixels import to_tensor
 
 BATCH = 16  # clips at a time: larger ones are slower on a CPU, for they leave its caches
 

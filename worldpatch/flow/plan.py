@@ -60,6 +60,11 @@ def solve(
     return unpack(packed, packed.tokens.masked_scatter(noisy[:, None], x), plans, patch)
 
 
+def solved(plan: Plan, latents: Float[Tensor, "c t h w"]) -> Plan:
+    """The plan with these latents, of which nothing is left to be sampled."""
+    return replace(plan, start=torch.zeros(latents.shape[1:]), known=latents)
+
+
 def to_device(packed: Packed, device: torch.device | str) -> Packed:
     """The packed sequence with its tensors on `device`."""
     moved = {k: v.to(device) for k, v in vars(packed).items() if isinstance(v, Tensor)}

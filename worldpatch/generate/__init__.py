@@ -6,11 +6,10 @@
 An ability is a file in `ops/`, which makes the Plan, or a Script of several; every request goes through `run`.
 """
 
-import itertools
 import math
 import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor
 from worldpatch import config
 from worldpatch.config import UserError
 from worldpatch.flow.guidance import Guidance
+from worldpatch.flow.plan import solved
 from worldpatch.flow.samplers import SAMPLERS
 from worldpatch.generate.models import find as find
 from worldpatch.generate.pipeline import Pipeline, Progress
@@ -119,12 +119,7 @@ def _plan(request: Request, pipeline: Pipeline) -> _Job:
 
 def _alone(plan: Plan) -> Generator[Plan, Tensor, Shots]:
     """The script of one plan."""
-    return (Final(plan=known(plan, (yield plan))),)
-
-
-def known(plan: Plan, latents: Tensor) -> Plan:
-    """The plan with these latents, of which nothing is left to be sampled."""
-    return replace(plan, start=torch.zeros(latents.shape[1:]), known=latents)
+    return (Final(plan=solved(plan, (yield plan))),)
 
 
 def _advance(script: Generator[Plan, Tensor, Shots], latents: Tensor | None) -> Plan | Shots:
@@ -175,17 +170,16 @@ def _play(
     """What all scripts come to. Every turn has noise of its own."""
     steps, guidance, sampler = sampling
     said: list[Plan | Shots] = [_advance(script, None) for script in scripts]
-    for turn in itertools.count():
-        plans = {i: plan for i, plan in enumerate(said) if isinstance(plan, Plan)}
-        if not plans:
-            return [shots for shots in said if not isinstance(shots, Plan)]
+    turn = 0
+    while plans := {i: plan for i, plan in enumerate(said) if isinstance(plan, Plan)}:
         for some in _passes(plans, pipeline):
             noises = [(seeds[i][0] + turn * (HIGHEST_SEED + 1), seeds[i][1]) for i in some]
             chosen = [plans[i] for i in some]
             drawn = pipeline.latents(chosen, noises, steps=steps, guidance=guidance, sampler=sampler, progress=progress)
             for i, latents in zip(some, drawn, strict=True):
                 said[i] = _advance(scripts[i], latents.cpu())
-    raise AssertionError("unreachable")
+        turn += 1
+    return [shots for shots in said if not isinstance(shots, Plan)]
 
 
 def _passes(plans: dict[int, Plan], pipeline: Pipeline) -> Iterator[list[int]]:

@@ -15,6 +15,7 @@ from torch import Tensor
 from worldpatch.config import UserError
 from worldpatch.generate.pipeline import Pipeline
 from worldpatch.types import Paste
+from worldpatch.vae._pixels import to_tensor
 from worldpatch.video import read
 from worldpatch.video.resize import Rule, fit
 
@@ -86,15 +87,10 @@ def seconds_of(path: str | Path) -> float:
 # -------------------------------------------------------------------------------------------------------------- latents
 
 
-def tensor(frames: Frames) -> Float[Tensor, "3 t h w"]:
-    """Grey levels -> [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(frames)).movedim(-1, 0).float().div(127.5).sub(1)
-
-
 @torch.no_grad()
 def encode(frames: Frames, pipeline: Pipeline, kind: Start = "clip") -> Float[Tensor, "c g i j"]:
     """Latents of frames, on the CPU. Their number must fill the autoencoder's groups."""
-    chunks = (tensor(frames[at : at + CHUNK])[None].to(pipeline.device) for at in range(0, len(frames), CHUNK))
+    chunks = (to_tensor(frames[at : at + CHUNK])[None].to(pipeline.device) for at in range(0, len(frames), CHUNK))
     return torch.cat([part[0].float().cpu() for part in pipeline.vae.encode_stream(chunks, kind)], 1)
 
 
@@ -112,7 +108,7 @@ def paste(frames: Frames, keep: Bool[np.ndarray, "_ h w"], at: int, total: int) 
     """Known pixels, where `keep` is true, from frame `at` of `total` on."""
     t, h, w, _ = frames.shape
     known, mask = torch.zeros(3, total, h, w), torch.zeros(1, total, h, w)
-    known[:, at : at + t] = tensor(frames)
+    known[:, at : at + t] = to_tensor(frames)
     mask[0, at : at + t] = torch.from_numpy(keep).float()
     return Paste(frames=known, mask=mask)
 

@@ -14,10 +14,10 @@ import torch
 from jaxtyping import UInt8
 
 from worldpatch.config import UserError
-from worldpatch.data.build import to_tensor
 from worldpatch.data.captioners import Captioned, Clip
 from worldpatch.embed import _shipped
 from worldpatch.text import _writer
+from worldpatch.vae._pixels import to_tensor
 
 FRAMES, RATE = 25, 8.0  # of the clips it learned from
 

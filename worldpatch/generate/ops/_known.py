@@ -8,18 +8,31 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from worldpatch.flow.noise import shift_of, shifted
+from worldpatch.flow.plan import solved
+from worldpatch.generate import media
 from worldpatch.generate.pipeline import Pipeline
 from worldpatch.types import Final, LatentSpec, Plan, Script, Shots
 
 
 def shown(plan: Plan, frames: int) -> Script:
     """One plan, of whose frames only the first `frames` are shown: the others filled a group."""
-    from worldpatch.generate import known
 
     def script() -> Generator[Plan, Tensor, Shots]:
-        return (Final(plan=known(plan, (yield plan)), stop=frames),)
+        return (Final(plan=solved(plan, (yield plan)), stop=frames),)
 
     return script
+
+
+def finished(
+    latents: Tensor, pasted: Sequence[tuple[int, media.Frames]], pipeline: Pipeline, start: int = 0,
+    stop: int | None = None,
+) -> Final:  # fmt: skip
+    """Latents of which all is drawn, with given frames where they belong, each from a frame on."""
+    total = pipeline.spec.frames(latents.shape[1])
+    parts = [media.paste(frames, media.everywhere(frames), at, total) for at, frames in pasted]
+    known = torch.zeros(latents.shape[1:])
+    plan = Plan(start=known, rate=pipeline.usual.rate, known=latents, paste=media.join(parts) if parts else None)
+    return Final(plan=plan, start=start, stop=stop)
 
 
 def strength_to_time(strength: float, shape: Sequence[int], pipeline: Pipeline) -> float:

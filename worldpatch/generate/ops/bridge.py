@@ -8,9 +8,10 @@ from torch import Tensor
 
 from worldpatch.generate import media
 from worldpatch.generate.ops._form import Size
+from worldpatch.generate.ops._known import finished
 from worldpatch.generate.ops._windows import draw, reach
 from worldpatch.generate.pipeline import Pipeline
-from worldpatch.types import Final, Plan, Script, Shots
+from worldpatch.types import Plan, Script, Shots
 from worldpatch.video.resize import Rule
 
 
@@ -48,11 +49,7 @@ def joined(
     def script() -> Generator[Plan, Tensor, Shots]:
         whole = yield from draw(stream, done, [prompt] * len(done), windows)
         total = pipeline.spec.frames(whole.shape[1])
-        ends = (
-            media.paste(one, media.everywhere(one), before, total),
-            media.paste(other, media.everywhere(other), total - len(rest), total),
-        )
-        shown = Plan(start=torch.zeros(whole.shape[1:]), rate=rate, prompt=prompt, known=whole, paste=media.join(ends))
-        return (Final(plan=shown, start=before, stop=total - (after if keep_other else len(rest))),)
+        pasted = [(before, one), (total - len(rest), other)]
+        return (finished(whole, pasted, pipeline, before, total - (after if keep_other else len(rest))),)
 
     return script

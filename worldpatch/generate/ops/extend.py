@@ -9,9 +9,10 @@ from torch import Tensor
 
 from worldpatch.generate import media
 from worldpatch.generate.ops._form import Size
+from worldpatch.generate.ops._known import finished
 from worldpatch.generate.ops._windows import draw, reach
 from worldpatch.generate.pipeline import Pipeline
-from worldpatch.types import Final, Plan, Script, Shots
+from worldpatch.types import Plan, Script, Shots
 from worldpatch.video.resize import Rule
 
 
@@ -52,10 +53,6 @@ def plan(params: Params, pipeline: Pipeline) -> Script:
         made = total - len(full)
         at = filled if forward else made
         first, stop = (filled, filled + len(frames) + new) if forward else (made - new, made + len(frames))
-        shown = Plan(
-            start=torch.zeros(whole.shape[1:]), rate=rate, prompt=params.prompt, known=whole,
-            paste=media.paste(frames, media.everywhere(frames), at, total),
-        )  # fmt: skip
-        return (Final(plan=shown, start=first, stop=stop),)
+        return (finished(whole, [(at, frames)], pipeline, first, stop),)
 
     return script

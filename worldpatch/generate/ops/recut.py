@@ -3,15 +3,15 @@
 from collections.abc import Generator
 
 import numpy as np
-import torch
 from pydantic import Field
 from torch import Tensor
 
 from worldpatch.config import UserError
 from worldpatch.generate import media
 from worldpatch.generate.ops._form import Size
+from worldpatch.generate.ops._known import finished
 from worldpatch.generate.pipeline import Pipeline
-from worldpatch.types import Final, Plan, Script, Shots
+from worldpatch.types import Plan, Script, Shots
 from worldpatch.video.resize import Rule
 
 
@@ -44,13 +44,10 @@ def plan(params: Params, pipeline: Pipeline) -> Script:
     whole = np.concatenate([kept, *(media.film(v, rate, height, width, params.fit) for v in params.then)])
     full, _ = media.fill(whole, pipeline.spec.stride_t)
     latents = media.encode(full, pipeline)
-    done = Plan(
-        start=torch.zeros(latents.shape[1:]), rate=rate, known=latents,
-        paste=media.paste(full, media.everywhere(full), 0, len(full)),
-    )  # fmt: skip
+    shown = finished(latents, [(0, full)], pipeline, stop=len(whole))
 
     def script() -> Generator[Plan, Tensor, Shots]:
         yield from ()
-        return (Final(plan=done, stop=len(whole)),)
+        return (shown,)
 
     return script

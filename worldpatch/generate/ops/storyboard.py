@@ -13,9 +13,10 @@ from torch import Tensor
 from worldpatch.config import UserError
 from worldpatch.generate import media
 from worldpatch.generate.ops._form import Size, Strict
+from worldpatch.generate.ops._known import finished
 from worldpatch.generate.ops._windows import Reach, draw, reach
 from worldpatch.generate.pipeline import Pipeline
-from worldpatch.types import Final, Paste, Plan, Reference, Script, Shots
+from worldpatch.types import Final, Plan, Reference, Script, Shots
 from worldpatch.video.resize import Rule
 
 CHARACTER = "{character}"
@@ -168,10 +169,5 @@ def _shoot(shot: _Shot, windows: Reach, pipeline: Pipeline) -> Generator[Plan, T
     whole = yield from draw(
         torch.cat(shot.parts, 1), torch.tensor(shot.done), shot.prompts, windows, tuple(shot.keyframes)
     )
-    total = pipeline.spec.frames(whole.shape[1])
-    pasted: list[Paste] = [media.paste(f, media.everywhere(f), at, total) for at, f in shot.pasted]
-    shown = Plan(
-        start=torch.zeros(whole.shape[1:]), rate=pipeline.usual.rate, known=whole,
-        paste=media.join(pasted) if pasted else None,
-    )  # fmt: skip
-    return Final(plan=shown, start=shot.first, stop=total - shot.spare)
+    stop = pipeline.spec.frames(whole.shape[1]) - shot.spare
+    return finished(whole, shot.pasted, pipeline, shot.first, stop)

@@ -10,9 +10,9 @@ from torch import Generator, Tensor
 
 from worldpatch.data import damage
 from worldpatch.data.bank import Bank
-from worldpatch.data.build import to_tensor
 from worldpatch.train.stages._attributes import ATTRIBUTES, CELLS, UNASKED, Labels, cells, labels, unasked
 from worldpatch.types import Clip
+from worldpatch.vae._pixels import to_tensor
 from worldpatch.worlds import tabletop
 from worldpatch.worlds._tabletop.palette import ALL
 

@@ -24,12 +24,12 @@ from torch.nn import functional as F
 
 from worldpatch import config
 from worldpatch.data import bank, textures
-from worldpatch.data.build import to_tensor
 from worldpatch.embed import _shipped
 from worldpatch.train import checkpoint
 from worldpatch.train.stages._attributes import ATTRIBUTES, CELLS, DONE, UNASKED, Heads, labels, losses, right
 from worldpatch.train.stages._views import FORMS, View, of_clip, of_texture, pair, stack, window
 from worldpatch.types import Clip
+from worldpatch.vae._pixels import to_tensor
 from worldpatch.video.sheet import contact_sheet
 
 FIRST = 20_000_000  # index of the bank's first clip, far from those of other sets

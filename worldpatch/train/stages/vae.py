@@ -24,9 +24,9 @@ from torch.nn import functional as F
 
 from worldpatch import config
 from worldpatch.data import bank, textures
-from worldpatch.data.build import to_tensor
 from worldpatch.data.loader import hash_seed
 from worldpatch.train import checkpoint
+from worldpatch.vae._pixels import to_tensor
 from worldpatch.video.sheet import contact_sheet
 
 SQUARE_WEIGHT = 10.0  # an error of 0.1, of a range of 2, counts as much squared as it does plain

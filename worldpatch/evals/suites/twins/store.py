@@ -19,10 +19,10 @@ from torch import Tensor
 from worldpatch import config
 from worldpatch.config import UserError
 from worldpatch.data import render, shards
-from worldpatch.data.build import to_tensor
 from worldpatch.data.loader import LatentSet
 from worldpatch.evals.suites._task import Form
 from worldpatch.types import Clip, LatentSpec
+from worldpatch.vae._pixels import to_tensor
 
 PAIRS = 64
 PER_SHARD = 5  # couples of every kind
