@@ -2,10 +2,11 @@
 
     python benchmarks/loader.py [--source VIDEO] [--short] [-o result.md]
 
-Clips: 16 frames at random places of 456x256 H.264 videos, on two threads, against PyAV on the same videos as loose
-files, PyAV on loose files that were not re-encoded for random access (a keyframe every 250 frames), and the webdataset
-library, which streams (each video it passes gives one random clip). The contestants take turns. Other work on the
-machine slows all of them; the time on the processor, which it does not touch, is given beside the wall clock.
+Clips: 16 frames at random places of 456x256 H.264 videos as `data build` encodes them, on two threads, against PyAV on
+the same videos as loose files (its default colours, a grey level too dark), PyAV on loose files that were not encoded
+for random access (a keyframe every 250 frames), and the webdataset library, which streams (each video it passes gives
+one random clip). The contestants take turns. Other work on the machine slows all of them; the time on the processor,
+which it does not touch, is given beside the wall clock.
 
 Waiting: a stage `dit` is trained on mixed shapes with every latent read from disk (nothing kept in memory); the loop
 says how long each step waited for its batch.
@@ -25,13 +26,13 @@ import av
 import numpy as np
 import torch
 from _machine import MEGA, Report, parser
-from av.video.frame import PictureType
 
 from worldpatch import config
 from worldpatch.data import _order, loader, manifest, pixels, shards
 from worldpatch.train import loop
 from worldpatch.train.stages import dit
 from worldpatch.vae import causal
+from worldpatch.video import write
 
 BAR, FILL_BAR, WAIT_BAR = 60.0, 0.95, 0.01
 FRAMES, RATE, SIZE, THREADS = 16, 24, (256, 456), 2
@@ -56,7 +57,7 @@ def films(folder: Path, source: str, count: int, seconds: int) -> None:
     for number in range(count):
         chunk = [next(frames) for _ in range(seconds * RATE)]
         for spacing in (12, 250):
-            _encode(folder / f"gop{spacing}-{number}.mp4", chunk, spacing)
+            write.encode(folder / f"gop{spacing}-{number}.mp4", chunk, SIZE, RATE, gop=spacing)
         size = {"height": SIZE[0], "width": SIZE[1], "frames": len(chunk), "rate": float(RATE), "captions": {}}
         content = (folder / f"gop12-{number}.mp4").read_bytes()
         writer.write(f"film-{number:04d}", {"json": json.dumps(size).encode(), "mp4": content})
@@ -72,18 +73,6 @@ def _frames(source: str) -> Iterator[av.VideoFrame]:
             container.streams.video[0].thread_type = "AUTO"
             for frame in container.decode(video=0):
                 yield frame.reformat(width=SIZE[1], height=SIZE[0], format="yuv420p")
-
-
-def _encode(path: Path, frames: list[av.VideoFrame], spacing: int) -> None:
-    with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
-        options = {"crf": "20", "preset": "medium", "g": str(spacing)}
-        stream = container.add_stream("libx264", rate=RATE, options=options)
-        stream.height, stream.width, stream.pix_fmt = *SIZE, "yuv420p"
-        for number, frame in enumerate(frames):
-            frame.pts, frame.time_base = number, Fraction(1, RATE)
-            frame.pict_type = PictureType.NONE
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
 
 
 def loose(folder: Path, spacing: int, count: int, length: int) -> Callable[[int], object]:

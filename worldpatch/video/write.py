@@ -33,6 +33,8 @@ EXIF_DESCRIPTION = 0x010E
 # Without mbtree: its AVX-512 code reads past the end of frames narrower than 128 pixels, and the bytes change from one
 # encoding to the next.
 QUALITY = {"crf": "16", "preset": "medium", "x264-params": "mbtree=0"}
+# To be read from anywhere: a tenth more bytes without arithmetic coding, decoded in two thirds of the time.
+SEEKABLE = QUALITY | {"x264-params": "mbtree=0:cabac=0"}
 STRIP = 8  # frames shown in the PNG of a clip
 
 
@@ -131,14 +133,16 @@ def encode(
 ) -> None:
     """Frames in yuv420p, BT.709, as H.264 by x264 with one thread, which makes it repeatable, and the index first.
 
-    `size` is (height, width); from one frame that can be decoded alone to the next there are at most `gop`.
+    `size` is (height, width). With `gop`, a frame that can be decoded alone comes at least every so many, and the
+    others are quick to decode, for reading at random.
     """
     options = {"movflags": "faststart", "fflags": "bitexact"}
     rate_ = Fraction(rate).limit_denominator(1001)
     with av.open(str(path), "w", format="mp4", options=options) as container:
         if text is not None:
             container.metadata["comment"] = text
-        stream = container.add_stream("libx264", rate=rate_, options=QUALITY | ({} if gop is None else {"g": str(gop)}))
+        quality = QUALITY if gop is None else SEEKABLE | {"g": str(gop)}
+        stream = container.add_stream("libx264", rate=rate_, options=quality)
         (stream.height, stream.width), stream.pix_fmt = size, "yuv420p"
         context = stream.codec_context
         context.thread_count = 1
