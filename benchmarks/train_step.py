@@ -23,7 +23,7 @@ from worldpatch.flow.loss import flow_matching_loss
 from worldpatch.flow.noise import noised, training_plan
 from worldpatch.flow.pack import pack
 from worldpatch.text import bytepair
-from worldpatch.types import Cond, Packed
+from worldpatch.types import Cond, Packed, Plan
 from worldpatch.vae import causal
 
 BAR = 0.45
@@ -52,7 +52,14 @@ def make_batch(count: int, grid: tuple[int, int, int], patch: tuple[int, int, in
     tokens = grid[0] * grid[1] * grid[2] // (patch[0] * patch[1] * patch[2])
     plans = [
         training_plan(
-            torch.randn(SPEC.channels, *grid, generator=generator), generator, rate=8.0, tokens=tokens, prompt=caption
+            Plan(
+                start=torch.ones(grid),
+                known=torch.randn(SPEC.channels, *grid, generator=generator),
+                rate=8.0,
+                prompt=caption,
+            ),
+            generator,
+            tokens=tokens,
         )
         for caption in captions
     ]
@@ -75,7 +82,7 @@ class Network(nn.Module):
         with torch.autocast(batch.noise.device.type, torch.bfloat16, enabled=autocast):
             text, lengths = self.text.encode(batch.captions)
             clean = batch.clean
-            cond = Cond(text=text, text_lengths=lengths, camera=clean.camera, camera_known=clean.camera_known)
+            cond = Cond(text=text, text_lengths=lengths, hints=clean.hints)
             x, target = noised(clean.tokens, batch.noise, clean.time)
             times, index = torch.unique(clean.time, return_inverse=True)
             velocity = self.dit(x, clean.position, times, index, clean.segments, cond)

@@ -71,7 +71,7 @@ def cond_of(packed: Packed, text: Sequence[Tensor]) -> Cond:
     """Conditions of a packed sequence whose samples have these text tokens."""
     return Cond(
         text=torch.cat([*text, torch.zeros(0, TEXT_WIDTH)]), text_lengths=tuple(len(t) for t in text),
-        camera=packed.camera, camera_known=packed.camera_known,
+        hints=packed.hints,
     )  # fmt: skip
 
 
@@ -104,7 +104,7 @@ def mixed_plans() -> list[Plan]:
     box[1:, 2:, :2] = 0.9
     per_frame = torch.tensor([0.2, 0.9])[:, None, None].expand(2, 4, 4).clone()
     frames = torch.randn(2, CHANNELS, 4, 4, generator=Generator().manual_seed(9))
-    references = (Reference(latent=frames[0], time=0.5), Reference(latent=frames[1], time=None))
+    references = (Reference(latent=frames[0], time=0.5), Reference(latent=frames[1], time=None, role="subject"))
     return [
         plan((3, 4, 6), seed=1, camera=camera()),
         plan((1, 4, 4), 1.0, "image", seed=2),

@@ -22,6 +22,10 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
+HINTS = 14
+Hints = Float[Tensor, "n 14"]
+"""Per-token features: a ray (6) and whether there is a camera, what passes by (5), the kind of likeness wanted (2)."""
+
 Kind = Literal["clip", "continuation", "image", "padding"]
 """How a latent grid begins: with the autoencoder's single first frame, in the middle of a stream, or a lone frame.
 "padding" is no picture: it fills a packed sequence up to a fixed length."""
@@ -150,17 +154,15 @@ Segments = tuple[Segment, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Cond:
-    """Conditions of a packed sequence: appended context tokens (text) and per-token features (camera).
+    """Conditions of a packed sequence: appended context tokens (text) and per-token features (hints).
 
     `text` holds the text tokens of all samples one after another, `text_lengths` how many each sample has (0: dropped,
-    the unconditional sample). `camera` holds Pluecker coordinates of each patch's central ray (direction, moment)
-    relative to the sample's first camera; `camera_known` is 0 where there is none.
+    the unconditional sample). `hints` are those of `flow/hints.py`; None says nothing of any token.
     """
 
     text: Float[Tensor, "m d"]
     text_lengths: tuple[int, ...]
-    camera: Float[Tensor, "n 6"] | None = None
-    camera_known: Float[Tensor, "n 1"] | None = None
+    hints: Hints | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,15 +170,14 @@ class Packed:
     """One packed sequence of many samples: what a backbone reads.
 
     `position` is (seconds, latent pixels down from the centre, latent pixels right of the centre). `time` is each
-    token's noise time. `cond` carries no text until an encoder has filled it.
+    token's noise time, `hints` what the plan says of it beside its content.
     """
 
     tokens: Float[Tensor, "n c"]
     position: Float[Tensor, "n 3"]
     time: Float[Tensor, " n"]
+    hints: Hints
     segments: Segments
-    camera: Float[Tensor, "n 6"] | None = None
-    camera_known: Float[Tensor, "n 1"] | None = None
 
     @property
     def samples(self) -> int:
@@ -195,12 +196,21 @@ class Packed:
 # ------------------------------------------------------------------------------------------------------ plan and result
 
 
+Role = Literal["keyframe", "subject", "look"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """A one-frame latent appended as context: a keyframe at `time` seconds, or a look or subject where time is None."""
+    """A one-frame latent appended as context: a keyframe at `time` seconds, or a picture of no time (None) whose
+    subject, or whose look apart from its subject, is to be that of the video."""
 
     latent: Float[Tensor, "c h w"]
     time: float | None
+    role: Role = "keyframe"
+
+    def __post_init__(self) -> None:
+        if (self.time is None) == (self.role == "keyframe"):
+            raise ValueError(f"a {self.role} with time {self.time}: keyframes have one, and they alone")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,7 +226,8 @@ class Plan:
     """A noise map over patches: which latents are known, how noisy each starts, and what conditions them.
 
     `start` is the noise time each latent starts from: 0 known and clean (becomes context), 1 pure noise, between:
-    noised from `known`. Every ability of the project is a function that returns one of these; a Plan gains no flags.
+    noised from `known`. `tracks` say where things are in each frame, as (x, y) in pixels, NaN where that is left open.
+    Every ability of the project is a function that returns one of these; a Plan gains no flags.
     """
 
     start: Float[Tensor, "t h w"]
@@ -226,6 +237,7 @@ class Plan:
     known: Float[Tensor, "c t h w"] | None = None  # read where start < 1
     references: tuple[Reference, ...] = ()
     camera: Camera | None = None
+    tracks: Float[np.ndarray, "frames k 2"] | None = None
     paste: Paste | None = None
 
     @property

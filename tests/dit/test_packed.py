@@ -95,7 +95,7 @@ def test_builds_on_the_meta_device(name: str):
 
 
 def test_says_what_it_can(name: str):
-    assert {"per-token time", "context", "camera"} >= config.resolve("dit", name).CAPABILITIES - {"until"}
+    assert {"per-token time", "context", "hints"} >= config.resolve("dit", name).CAPABILITIES - {"until"}
 
 
 BATCHES = {  # plans, lengths of their texts, and whether all attention problems of a group are of one size
@@ -200,7 +200,7 @@ def test_every_condition_counts(name: str, what: str):
     elif what == "known":
         packed = builders.changed(packed, ~packed.noisy)
     elif what == "camera":
-        cond = dataclasses.replace(cond, camera_known=torch.zeros_like(cond.camera_known))
+        cond = dataclasses.replace(cond, hints=torch.zeros_like(cond.hints))
     elif what == "time":
         packed = dataclasses.replace(packed, time=packed.time / 2)
     elif what == "rate":
@@ -218,7 +218,7 @@ def test_cached_context_equals_recomputed(name: str):
     whole = builders.velocity_of(model, packed, cond)[packed.noisy]
     context = model.context(packed.tokens, packed.position, packed.segments, cond)
     noisy = noisy_only(packed)
-    bare = Cond(text=cond.text[:0], text_lengths=(0,) * 5, camera=noisy.camera, camera_known=noisy.camera_known)
+    bare = Cond(text=cond.text[:0], text_lengths=(0,) * 5, hints=noisy.hints)
     times, index = torch.unique(noisy.time, return_inverse=True)
     close(model(noisy.tokens, noisy.position, times, index, noisy.segments, bare, context=context), whole)
 

@@ -40,10 +40,8 @@ def draws(count: int, grid: tuple[int, int, int], keyframes: int = 2, **mix: flo
     generator = Generator().manual_seed(1)
     latent = torch.randn(builders.CHANNELS, *grid)
     references = tuple(Reference(latent=latent[:, 0], time=0.1 * i) for i in range(keyframes))
-    return [
-        training_plan(latent, generator, rate=8.0, tokens=100, keyframes=references, prompt="a", **mix)
-        for _ in range(count)
-    ]
+    plan = Plan(start=torch.ones(grid), known=latent, rate=8.0, prompt="a")
+    return [training_plan(plan, generator, tokens=100, keyframes=references, **mix) for _ in range(count)]
 
 
 def family(plan: Plan) -> str:
@@ -63,7 +61,10 @@ def test_training_mix_has_its_shares():
     assert shares["whole"] == pytest.approx(0.5, abs=0.03)
     assert shares["frames"] == pytest.approx(0.25, abs=0.03)
     assert shares["clean"] + shares["keyframes"] == pytest.approx(0.25, abs=0.03)
-    assert shares["keyframes"] == pytest.approx(0.25 / 4, abs=0.02)
+    assert shares["keyframes"] == pytest.approx(0.25 * 0.15, abs=0.02)
+    ends = [plan.start[[0, -1], 0, 0] == 0 for plan in plans if (plan.start.amax((1, 2)) == 0).any()]
+    both, first, last = (Counter(map(tuple, (e.tolist() for e in ends)))[k] for k in ((1, 1), (1, 0), (0, 1)))
+    assert first > 2 * last > 0 and both > 50, "beginnings, ends and both, in the order of what they are used for"
 
 
 def test_the_share_of_whole_clips_can_be_set():
@@ -84,8 +85,8 @@ def test_training_plans_can_be_learned_from():
         assert [r.time for r in plan.references] == sorted(r.time or 0 for r in plan.references)
 
 
-def test_images_always_have_one_time():
-    assert {family(p) for p in draws(50, (1, 4, 4), keyframes=0)} == {"whole"}
+def test_of_pictures_a_part_is_known_or_nothing():
+    assert {family(p) for p in draws(50, (1, 4, 4), keyframes=2)} == {"whole", "clean"}
 
 
 def test_training_plans_are_fixed_by_the_generator():

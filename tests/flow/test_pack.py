@@ -2,16 +2,14 @@
 
 import dataclasses
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import builders
-from tests.builders import PATCH, SPEC, STRIDE_S
-from worldpatch.flow.pack import noisy_only, pack, patchify, positions, rays, seconds, twice, unpack, unpatchify
-from worldpatch.types import Camera
+from tests.builders import PATCH, SPEC
+from worldpatch.flow.pack import noisy_only, pack, patchify, positions, seconds, twice, unpack, unpatchify
 
 
 @builders.PATIENT
@@ -100,48 +98,3 @@ def test_places_are_centred(t: int, h: int, w: int):
     place = positions(builders.plan((t, 2 * h, 2 * w)), PATCH, SPEC)
     torch.testing.assert_close(place[:, 1:].mean(0), torch.zeros(2), atol=1e-5, rtol=0)
     assert place[:, 1].max() == h - 1 and place[:, 2].max() == w - 1  # patches of 2, from the centre of the frame
-
-
-# ----------------------------------------------------------------------------------------------------------------- rays
-
-
-def places(seconds: float, count: int = 12) -> torch.Tensor:
-    place = torch.randn(count, 3) * 2
-    place[:, 0] = seconds
-    return place
-
-
-def test_rays_are_pluecker_lines():
-    found = rays(builders.camera(), torch.cat([places(t) for t in (0.0, 0.4, 1.0)]), 8.0, STRIDE_S)
-    direction, moment = found.split(3, dim=-1)
-    torch.testing.assert_close(direction.norm(dim=-1), torch.ones(36))
-    torch.testing.assert_close((direction * moment).sum(-1), torch.zeros(36), atol=1e-5, rtol=0)
-    assert moment[12:].norm(dim=-1).min() > 0, "a moved camera has a moment"
-    torch.testing.assert_close(moment[:12], torch.zeros(12, 3)), "the first camera is the origin"
-
-
-def test_the_first_camera_looks_along_z():
-    """Whatever its pose: rays are told in its own axes. Right is +x, down is +y."""
-    place = torch.tensor([[0.0, 0, 0], [0, 0, 1], [0, 1, 0]])
-    found = rays(builders.camera(), place, 8.0, STRIDE_S)[:, :3]
-    torch.testing.assert_close(found[0], torch.tensor([0.0, 0, 1]))
-    assert found[1, 0] > 0 and abs(found[1, 1]) < 1e-6 and found[2, 1] > 0 and abs(found[2, 0]) < 1e-6
-    assert float(found[1, 0] / found[1, 2]) == pytest.approx(STRIDE_S / 30)  # one latent pixel at focal length 30
-
-
-def test_rays_do_not_depend_on_where_the_world_begins():
-    camera = builders.camera()
-    turn, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))
-    move = np.eye(4)
-    move[:3, :3], move[:3, 3] = turn * np.sign(np.linalg.det(turn)), (3, -1, 2)
-    moved = Camera(intrinsics=camera.intrinsics, pose=(move @ camera.pose).astype(np.float32))
-    place = torch.cat([places(t) for t in (0.0, 0.5, 1.0)])
-    torch.testing.assert_close(rays(moved, place, 8.0, STRIDE_S), rays(camera, place, 8.0, STRIDE_S), atol=1e-5, rtol=0)
-
-
-def test_camera_rays_are_zero_and_marked_where_unknown():
-    packed, _ = builders.mixed()
-    assert packed.camera is not None and packed.camera_known is not None
-    known = packed.camera_known[:, 0] > 0
-    samples = torch.cat([torch.full((s.length,), s.sample) for s in packed.segments])
-    assert set(samples[known].tolist()) == {0, 3} and not packed.camera[~known].any()

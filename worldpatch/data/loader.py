@@ -41,6 +41,7 @@ class Item:
     rate: float
     captions: dict[str, str]
     camera: Camera | None
+    tracks: Float[np.ndarray, "frames k 2"] | None = None  # (x, y) in pixels per frame, NaN where not seen
     scene: str = ""  # the kind of scene, where the source says ("fall", "hit", ...)
     captioners: dict[str, str] = field(default_factory=dict)  # kind of caption -> the model that made it
 
@@ -328,6 +329,7 @@ def _item(source: Manifest, row: Row) -> Item:
         rate=row.fps,
         captions={c.kind: c.text for c in row.captions},
         camera=shards.read_camera(source.fetch(row, "camera.npz")) if row.member("camera.npz") else None,
+        tracks=shards.read_places(source.fetch(row, "tracks.npz")) if row.member("tracks.npz") else None,
         scene=row.scene,
         captioners={c.kind: c.model for c in row.captions if c.model},
     )

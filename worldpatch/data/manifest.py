@@ -11,6 +11,7 @@ import math
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -117,10 +118,15 @@ class Row:
     latent: Latent | None = None
     problem: str | None = None  # why this clip cannot be used, where it is damaged
 
+    @cached_property
+    def simulated(self) -> dict[str, Any]:
+        """What the simulator says of the scene; empty for real videos."""
+        return json.loads(self.sim_params or "{}")
+
     @property
     def scene(self) -> str:
         """The kind of scene, where the source says ("fall", "hit", ...)."""
-        return json.loads(self.sim_params or "{}").get("kind", "")
+        return self.simulated.get("kind", "")
 
     def member(self, suffix: str) -> Member | None:
         return next((m for m in self.members if m.suffix == suffix), None)
@@ -236,7 +242,8 @@ def row(key: str, record: dict[str, Any], shard: str, members: tuple[Member, ...
         action_ref="actions.npz" if "actions.npz" in suffixes else None,
         state_ref="states.npz" if "states.npz" in suffixes else None,
         camera_ref="camera.npz" if "camera.npz" in suffixes else None,
-        sim_params=json.dumps(scene) if scene is not None else None, has_gt="objects" in record,
+        sim_params=None if scene is None else json.dumps({**scene, "objects": record.get("objects", [])}),
+        has_gt="objects" in record,
         pipeline_version=record.get("version"), latent=latent,
         **{name: record.get(name) for name in optional},
     )  # fmt: skip

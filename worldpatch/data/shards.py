@@ -4,6 +4,7 @@
                            their origin, span, scores and hashes (`manifest.row` lists the keys)
 <key>.mp4                  frames, where kept: H.264, a keyframe at least every 12 frames, index first
 <key>.camera.npz           intrinsics and pose per frame, where known
+<key>.tracks.npz           "place", (x, y) in pixels of each solid per frame, NaN where less than half of it is seen
 <key>.actions.npz          "action", one row per frame, where known
 <key>.states.npz           "state", one row per frame, where known
 <key>.latent.safetensors   latent "c t h w"; keyframes "k c h w" and their times "k", encoded as images; its metadata
@@ -25,11 +26,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from safetensors.torch import load, save
 from torch import Tensor
 
 from worldpatch.config import UserError, dump
-from worldpatch.types import Camera, Clip, LatentSpec
+from worldpatch.types import Camera, Clip, LatentSpec, Truth
 
 OPEN_FILES = 64  # tars that `fetch` keeps open
 
@@ -166,9 +168,29 @@ def members(clip: Clip, latent: dict[str, Tensor] | None = None, vae: str = "") 
         file = io.BytesIO()
         np.savez(file, intrinsics=clip.camera.intrinsics, pose=clip.camera.pose)
         parts["camera.npz"] = file.getvalue()
+    if clip.truth is not None and clip.truth.masks is not None:
+        file = io.BytesIO()
+        np.savez_compressed(file, place=places(clip.truth))
+        parts["tracks.npz"] = file.getvalue()
     if latent is not None:
         parts["latent.safetensors"] = write_latent(latent, vae)
     return parts
+
+
+def places(truth: Truth) -> Float[np.ndarray, "t k 2"]:
+    """The middle (x, y) in pixels of what is seen of each solid, per frame; NaN where that is less than half of it."""
+    assert truth.masks is not None and truth.visibility is not None
+    seen = truth.masks[..., None] == np.arange(1, len(truth.objects) + 1, dtype=np.uint8)  # (t, h, w, k)
+    area = seen.sum((1, 2)).astype(np.float32)
+    down, right = (seen.sum(axis).transpose(0, 2, 1) @ (np.arange(seen.shape[3 - axis]) + 0.5) for axis in (2, 1))
+    with np.errstate(invalid="ignore"):
+        middle = np.stack((right, down), -1) / area[..., None]
+    middle[truth.visibility < 0.5] = np.nan
+    return middle.astype(np.float32)
+
+
+def read_places(content: bytes) -> Float[np.ndarray, "t k 2"]:
+    return np.load(io.BytesIO(content))["place"]
 
 
 def read_camera(content: bytes) -> Camera:

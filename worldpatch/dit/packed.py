@@ -26,10 +26,10 @@ from torch.utils.checkpoint import checkpoint
 from worldpatch.dit._attention import Layout, attend
 from worldpatch.dit._layers import SwiGLU, TimeEmbedding, init_linear, norm
 from worldpatch.dit._rope import Rope, rotate
-from worldpatch.types import Cond, Index, Segments
+from worldpatch.types import HINTS, Cond, Index, Segments
 
 KINDS = ("clip", "continuation", "image")
-CAPABILITIES = frozenset({"per-token time", "context", "camera", "until"})
+CAPABILITIES = frozenset({"per-token time", "context", "hints", "until"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +125,7 @@ class Model(nn.Module):
         self.embed = nn.Linear(config.token_width, width)
         self.embed_position = nn.Linear(config.head_width, width, bias=False)
         self.embed_text = nn.Linear(config.text_width, width)
-        self.embed_camera = nn.Linear(7, width, bias=False)
+        self.embed_hints = nn.Linear(HINTS, width, bias=False)
         self.embed_shape = nn.Linear(4 + len(KINDS), width)
         self.registers = nn.Parameter(torch.randn(config.registers, width) / math.sqrt(width))
         self.known = nn.Parameter(torch.zeros(width))  # marks clean patches among the context
@@ -136,8 +136,9 @@ class Model(nn.Module):
         self.rope = Rope(config.head_width)
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(config.depth))
         self.out = nn.Linear(width, config.token_width)
+        self.register_load_state_dict_pre_hook(_widen_hints)
         self.apply(init_linear)
-        added = (self.embed_camera, self.until.mlp[-1])
+        added = (self.embed_hints, self.until.mlp[-1])
         for zero in (self.modulate, self.modulate_out, self.out, *added):
             assert isinstance(zero, nn.Linear)
             nn.init.zeros_(zero.weight)
@@ -215,13 +216,8 @@ class Model(nn.Module):
         x = self.embed(tokens).to(tokens.dtype)  # the residual stream keeps the precision of its input under autocast
         # Rotary positions are relative: without a picture to look at, a patch would not know where in the frame it is.
         x = x + self.embed_position(torch.cat(self.rope(position), -1))
-        if cond.camera is not None:
-            assert cond.camera_known is not None
-            x = (
-                x
-                + self.embed_camera(torch.cat((cond.camera, torch.ones_like(cond.camera_known)), -1))
-                * cond.camera_known
-            )
+        if cond.hints is not None:
+            x = x + self.embed_hints(cond.hints)
         known = torch.zeros(len(tokens), 1, dtype=x.dtype, device=x.device)
         for s in segments:
             if s.rule == "context":
@@ -271,12 +267,18 @@ class Model(nn.Module):
 
         angles = 2 * tokens * 3 * head // 2  # of the absolute and of the rotary position, from constants alone
         bands = 2 * len(self.time.frequency)
-        given = tokens * (c + head + 7) * d + samples * (4 + len(KINDS)) * d + 2 * times * bands * d
+        given = tokens * (c + head + HINTS) * d + samples * (4 + len(KINDS)) * d + 2 * times * bands * d
         blocks = tokens * (4 * d * d + 3 * d * hidden) + fixed * 2 * d * d
         pairs = sum(n * (p + m + n) + k * (p + k) for n, m, k, p in zip(noisy, span.known, known, prefix, strict=True))
         inner = len(self.blocks) * (blocks + 2 * d * pairs) + text * d + times * (2 + 6 + 2) * d * d
         inner += sum(noisy) * d * c
         return 2 * (angles + (2 if training else 1) * given + (3 if training else 1) * inner)
+
+
+def _widen_hints(model: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Weights from when the camera was the only hint: what came since says nothing yet."""
+    if (old := state.pop(f"{prefix}embed_camera.weight", None)) is not None:
+        state[f"{prefix}embed_hints.weight"] = nn.functional.pad(old, (0, HINTS - old.shape[1]))
 
 
 def _shape_features(s) -> list[float]:

@@ -5,7 +5,7 @@ once, so that every sampler has them.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -69,17 +69,12 @@ def velocity(network: Callable, packed: Packed, text: Cond, guidance: Guidance, 
 
 
 def _half(network: Any, packed: Packed, text: Cond, cache: bool) -> _Half:
-    cond = Cond(text=text.text, text_lengths=text.text_lengths, camera=packed.camera, camera_known=packed.camera_known)
+    cond = replace(text, hints=packed.hints)
     if not cache:
         return _Half(packed=packed, cond=cond, context=None)
     context = network.context(packed.tokens, packed.position, packed.segments, cond)
     noisy = noisy_only(packed)
-    cond = Cond(
-        text=text.text[:0],
-        text_lengths=(0,) * len(text.text_lengths),
-        camera=noisy.camera,
-        camera_known=noisy.camera_known,
-    )
+    cond = Cond(text=text.text[:0], text_lengths=(0,) * len(text.text_lengths), hints=noisy.hints)
     return _Half(packed=noisy, cond=cond, context=context)
 
 
@@ -96,17 +91,13 @@ def _call(network: Callable, half: _Half, whole: Packed, x: Tensor, time: Tensor
 
 
 def _double(packed: Packed) -> Packed:
-    def again(x: Tensor | None) -> Tensor | None:
-        return None if x is None else torch.cat((x, x))
-
     segments: Segments = twice(packed.segments, len(packed.tokens), packed.samples)
     return Packed(
         tokens=torch.cat((packed.tokens, packed.tokens)),
         position=torch.cat((packed.position, packed.position)),
         time=torch.cat((packed.time, packed.time)),
+        hints=torch.cat((packed.hints, packed.hints)),
         segments=segments,
-        camera=again(packed.camera),
-        camera_known=again(packed.camera_known),
     )
 
 

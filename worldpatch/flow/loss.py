@@ -16,11 +16,11 @@ def predict(
 ) -> tuple[Float[Tensor, "n c"], Float[Tensor, "n c"]]:
     """(velocity that the network predicts, true velocity) of clean content noised to its own times, all on one device.
 
-    `text` holds the text of all samples; the camera is that of the packed sequence.
+    `text` holds the text of all samples; the hints are those of the packed sequence.
     """
     x, target = noised(packed.tokens, noise, packed.time)
     times, index = torch.unique(packed.time, return_inverse=True)
-    cond = replace(text, camera=packed.camera, camera_known=packed.camera_known)
+    cond = replace(text, hints=packed.hints)
     return network(x, packed.position, times, index, packed.segments, cond), target
 
 

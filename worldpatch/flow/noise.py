@@ -4,12 +4,13 @@ The path is rectified flow (Liu et al. 2022): x_t = (1 - t) x_0 + t noise, veloc
 """
 
 import math
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from worldpatch.types import Camera, Kind, Plan, Reference
+from worldpatch.types import Plan, Reference
 
 
 def noised(
@@ -50,49 +51,59 @@ def schedule(steps: int, shift: float) -> Float[Tensor, " s"]:
 
 
 def training_plan(
-    latent: Float[Tensor, "c t h w"],
+    plan: Plan,
     generator: Generator,
     *,
-    rate: float,
     tokens: int,
-    kind: Kind = "clip",
-    prompt: str = "",
-    camera: Camera | None = None,
     keyframes: tuple[Reference, ...] = (),
     patch: tuple[int, int, int] = (1, 2, 2),
     whole: float = 0.5,
+    forcing: float = 0.5,
 ) -> Plan:
-    """One sample of the training mix.
+    """One sample of the training mix: a plan whose latents are all known, with the noise times that it is trained at.
 
-    A share of `whole`: one time for the whole clip. Half of the rest: one time per latent frame (diffusion forcing,
-    Chen et al. 2024). The other half: some of it clean (a prefix, a suffix, keyframes, or a random box in spacetime),
-    the rest at one time.
+    A share of `whole`: one time for the whole clip. Of the others a share of `forcing`: one time per latent frame
+    (diffusion forcing, Chen et al. 2024). The rest: some of it clean (beginning, end, both, keyframes, or what lies
+    outside of a box in spacetime), the rest at one time. Pictures, too, have a part of them clean then.
     """
-    shift = shift_of(tokens)
-    _, t, h, w = latent.shape
+    shift, (t, h, w) = shift_of(tokens), plan.grid
 
     def times(count: int) -> Float[Tensor, "count 1 1"]:
         return sample_times(count, shift, generator)[:, None, None]
 
-    start = times(1).expand(t, h, w).clone()
-    references: tuple[Reference, ...] = ()
+    start, references = times(1).expand(t, h, w).clone(), plan.references
     which = torch.rand((), generator=generator)
-    if t > 1 and which < (1 - whole) / 2:
+    if which < (1 - whole) * forcing:
         start = times(t).expand(t, h, w).clone()
-    elif t > 1 and which < 1 - whole:
-        way = int(torch.randint(0, 4 if keyframes else 3, (), generator=generator))
-        cut = int(torch.randint(1, t, (), generator=generator))
-        if way == 0:
-            start[:cut] = 0
-        elif way == 1:
-            start[cut:] = 0
-        elif way == 2:
+    elif which < 1 - whole:
+        way = _known_part(t, bool(keyframes), generator)
+        if way in ("beginning", "both ends"):
+            start[: _upto(1, t - (way == "both ends"), generator)] = 0
+        if way in ("end", "both ends"):
+            start[t - _upto(1, max(2, t // 2), generator) :] = 0
+        if way == "outside":
             _keep_outside_box(start, patch, generator)
-        else:
-            count = int(torch.randint(1, len(keyframes) + 1, (), generator=generator))
-            chosen = torch.randperm(len(keyframes), generator=generator)[:count]
-            references = tuple(keyframes[int(i)] for i in chosen.sort().values)
-    return Plan(start=start, rate=rate, kind=kind, prompt=prompt, known=latent, camera=camera, references=references)
+        if way == "keyframes":
+            chosen = torch.randperm(len(keyframes), generator=generator)[: _upto(1, len(keyframes) + 1, generator)]
+            references += tuple(keyframes[int(i)] for i in chosen.sort().values)
+    return replace(plan, start=start, references=references)
+
+
+WAYS = {"beginning": 0.4, "end": 0.1, "both ends": 0.1, "outside": 0.25, "keyframes": 0.15}
+
+
+def _known_part(t: int, keyframes: bool, generator: Generator) -> str:
+    """Which part of a clip is known: one of the ways that its length and its keyframes allow."""
+    if t < 2:
+        return "outside"
+    ways = [way for way in WAYS if (t > 2 or way != "both ends") and (keyframes or way != "keyframes")]
+    drawn = torch.multinomial(torch.tensor([WAYS[way] for way in ways]), 1, generator=generator)
+    return ways[int(drawn)]
+
+
+def _upto(low: int, high: int, generator: Generator) -> int:
+    """A whole number from low to high - 1."""
+    return int(torch.randint(low, high, (), generator=generator))
 
 
 def _keep_outside_box(start: Float[Tensor, "t h w"], patch: tuple[int, int, int], generator: Generator) -> None:

@@ -6,13 +6,13 @@ largest start time inside it.
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from einops import rearrange, reduce
 from jaxtyping import Float
 from torch import Tensor
 
-from worldpatch.types import Camera, Kind, LatentSpec, Packed, Plan, Segment, Segments
+from worldpatch.flow.hints import hints, likeness
+from worldpatch.types import Kind, LatentSpec, Packed, Plan, Segment, Segments
 
 Patch = tuple[int, int, int]
 PATCHES = "c (t pt) (h ph) (w pw) -> (t h w) (c pt ph pw)"
@@ -49,45 +49,24 @@ def positions(plan: Plan, patch: Patch, spec: LatentSpec) -> Float[Tensor, "n 3"
     return torch.stack(torch.meshgrid(time, down, right, indexing="ij"), -1).flatten(0, 2)
 
 
-def rays(camera: Camera, position: Float[Tensor, "n 3"], rate: float, stride_s: int) -> Float[Tensor, "n 6"]:
-    """Pluecker coordinates (direction, moment) of each patch's central ray, in the axes of the clip's first camera.
-
-    As in light field networks (Sitzmann et al. 2021) and CameraCtrl (He et al. 2024).
-    """
-    intrinsics = torch.as_tensor(np.asarray(camera.intrinsics), dtype=torch.float32)
-    pose = torch.as_tensor(np.asarray(camera.pose), dtype=torch.float32)
-    pose = torch.linalg.inv(pose[:1]) @ pose
-    frame = (position[:, 0] * rate).round().long().clamp(0, len(pose) - 1)
-    fx, fy, cx, cy = intrinsics[frame].unbind(-1)
-    # `position` counts latent pixels from the centre; the principal point is given in pixels from the corner.
-    centre = intrinsics[0, 2:]
-    x = (position[:, 2] * stride_s + centre[0] - cx) / fx
-    y = (position[:, 1] * stride_s + centre[1] - cy) / fy
-    direction = torch.nn.functional.normalize(torch.stack((x, y, torch.ones_like(x)), -1), dim=-1)
-    direction = (pose[frame, :3, :3] @ direction[..., None])[..., 0]
-    return torch.cat((direction, torch.linalg.cross(pose[frame, :3, 3], direction)), -1)
-
-
 def pack(plans: Sequence[Plan], patch: Patch, spec: LatentSpec) -> Packed:
     """One packed sequence: for each plan its references, its known and its noisy patches, holding clean content.
 
     Noise is added by `noise.noised`; where a plan knows nothing the content is zero.
     """
-    tokens, position, time, camera, known, segments = [], [], [], [], [], []
+    tokens, position, time, said, segments = [], [], [], [], []
     at = 0
 
-    def add(sample: int, rule, grid, plan: Plan, kind: Kind, content: Tensor, place: Tensor, t: Tensor) -> None:
+    def add(
+        sample: int, rule, grid, rate: float, kind: Kind, content: Tensor, place: Tensor, t: Tensor, hint: Tensor
+    ) -> None:
         nonlocal at
         tokens.append(content)
         position.append(place)
         time.append(t)
-        if plan.camera is None:
-            camera.append(torch.zeros(len(place), 6))
-        else:
-            camera.append(rays(plan.camera, place, plan.rate, spec.stride_s))
-        known.append(torch.full((len(place), 1), float(plan.camera is not None)))
+        said.append(hint)
         segments.append(
-            Segment(sample=sample, start=at, stop=at + len(place), grid=grid, rate=plan.rate, kind=kind, rule=rule)
+            Segment(sample=sample, start=at, stop=at + len(place), grid=grid, rate=rate, kind=kind, rule=rule)
         )
         at += len(place)
 
@@ -97,22 +76,26 @@ def pack(plans: Sequence[Plan], patch: Patch, spec: LatentSpec) -> Packed:
         for reference in plan.references:
             content = patchify(reference.latent[:, None], patch)
             place = positions(image, patch, spec)
-            if reference.time is not None:
-                place[:, 0] = reference.time
-            add(i, "context", (1, *grid[1:]), plan, "image", content, place, torch.zeros(len(place)))
+            place[:, 0] = reference.time or 0
+            if reference.role == "keyframe":
+                hint = hints(plan, place, spec.stride_t, spec.stride_s)
+            else:
+                hint = likeness(reference.role, len(place))
+            add(i, "context", (1, *grid[1:]), plan.rate, "image", content, place, torch.zeros(len(place)), hint)
         start = _patch_start(plan, patch)
         content = torch.zeros(spec.channels, *plan.grid) if plan.known is None else plan.known
         content, place = patchify(content, patch), positions(plan, patch, spec)
+        hint = hints(plan, place, spec.stride_t, spec.stride_s)
         for rule, chosen in (("context", start == 0), ("noisy", start > 0)):
             if chosen.any():
-                add(i, rule, grid, plan, plan.kind, content[chosen], place[chosen], start[chosen])
+                values = (content[chosen], place[chosen], start[chosen], hint[chosen])
+                add(i, rule, grid, plan.rate, plan.kind, *values)
     return Packed(
         tokens=torch.cat(tokens),
         position=torch.cat(position),
         time=torch.cat(time),
+        hints=torch.cat(said),
         segments=tuple(segments),
-        camera=torch.cat(camera),
-        camera_known=torch.cat(known),
     )
 
 
@@ -156,9 +139,8 @@ def noisy_only(packed: Packed) -> Packed:
         tokens=packed.tokens[keep],
         position=packed.position[keep],
         time=packed.time[keep],
+        hints=packed.hints[keep],
         segments=tuple(segments),
-        camera=None if packed.camera is None else packed.camera[keep],
-        camera_known=None if packed.camera_known is None else packed.camera_known[keep],
     )
 
 

@@ -198,6 +198,6 @@ def _batch(model: packed.Model, clips: int) -> tuple[Any, ...]:
     plans = [Plan(start=torch.full((7, 8, 8), (i + 1) / 10), rate=8.0) for i in range(clips)]
     made = pack(plans, model.config.patch, spec)
     text = torch.randn(10 * clips, 64, requires_grad=True)
-    cond = Cond(text=text, text_lengths=(10,) * clips, camera=made.camera, camera_known=made.camera_known)
+    cond = Cond(text=text, text_lengths=(10,) * clips, hints=made.hints)
     times, index = torch.unique(made.time, return_inverse=True)
     return made.tokens, made.position, times, index, made.segments, cond

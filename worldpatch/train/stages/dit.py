@@ -3,8 +3,8 @@
 import json
 import logging
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ from worldpatch.flow.pack import pack, padding
 from worldpatch.flow.plan import to_device
 from worldpatch.text._known import words_of
 from worldpatch.train import checkpoint
-from worldpatch.types import Cond, LatentSpec, Packed, Plan
+from worldpatch.train.stages._likeness import Likeness, refer, this_object
+from worldpatch.types import Cond, Kind, LatentSpec, Packed, Plan, Reference
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +37,10 @@ class Config:
     `weights`, one per folder, say how often clips of each come; without them every clip comes once per epoch.
 
     Shares: `drop_text` of the samples lose their caption; of clips that came with a caption and have one that a model
-    wrote, `generated` show the latter; `keep_camera` see the camera's rays, `images` are one keyframe, `continuations`
-    are crops of the latent stream that begin in its middle, `whole` have one noise time throughout.
+    wrote, `generated` show the latter; `keep_camera` see the camera's rays, `keep_tracks` where some of the objects
+    go, `references` a picture of another clip of the same subject or look; `images` are one keyframe, `continuations`
+    are crops of the latent stream that begin in its middle; `whole` have one noise time throughout, of the others
+    `forcing` one per latent frame, and the rest a part that is known.
     """
 
     data: tuple[str, ...]
@@ -51,10 +54,13 @@ class Config:
     pad_to: int = 0  # fill every batch up to so many tokens (keyframes count beside the budget); 0: not at all
     drop_text: float = 0.1
     keep_camera: float = 0.3
+    keep_tracks: float = 0.0
+    references: float = 0.0
     generated: float = 0.95
     images: float = 0.08
     continuations: float = 0.08
     whole: float = 0.5
+    forcing: float = 0.5
     weights: tuple[float | int, ...] = ()
     start_from: str = ""  # an exported model whose weights and tokenizer to begin with
     validation_clips: int = 96
@@ -76,6 +82,7 @@ class Task:
         self.spec = _spec(Path(options.vae))
         self.data = LatentSet(list(map(Path, options.data)), spec=self.spec, captioned=True, split="train")
         self.fingerprint = self.data.fingerprint
+        self.likeness = Likeness(self.data.rows)
         held_out = LatentSet([Path(options.validation)], spec=self.spec, captioned=True, split="validation")
         self.validation = list(islice(held_out, options.validation_clips))
         self.twins = self._twins()
@@ -132,21 +139,33 @@ class Task:
         def chance(share: float) -> bool:
             return bool(torch.rand((), generator=generator) < share)
 
-        caption = choose_caption(item, self.options.generated, generator)
-        prompt = "" if chance(self.options.drop_text) else caption
-        camera = item.camera if chance(self.options.keep_camera) else None
-        latent, kind, keyframes = item.latent.float(), "clip", item.keyframes
-        if item.keyframes and chance(self.options.images):
-            pick = int(torch.randint(len(item.keyframes), (), generator=generator))
-            latent, kind, keyframes, camera = item.keyframes[pick].latent.float()[:, None], "image", (), None
-        elif latent.shape[1] > 3 and chance(self.options.continuations):
-            first = int(torch.randint(1, latent.shape[1] - 1, (), generator=generator))
-            # The crop's own clock starts at zero, where neither the keyframes' times nor the camera's frames do.
-            latent, kind, keyframes, camera = latent[:, first:], "continuation", (), None
-        tokens = int(np.prod([side // p for side, p in zip(latent.shape[1:], self.patch, strict=True)]))
+        def below(high: int) -> int:
+            return int(torch.randint(high, (), generator=generator))
+
+        options = self.options
+        caption = choose_caption(item, options.generated, generator)
+        alike = self.likeness.draw(item.key, generator) if chance(options.references) else None
+        references: tuple[Reference, ...] = ()
+        if alike is not None:
+            role, number = alike
+            references = refer(self.data[number], role, generator)
+            if role == "subject" and chance(0.5):
+                caption = this_object(caption, self.likeness.traits["subject"][number][0])
+        plan = Plan(
+            start=torch.ones(item.latent.shape[1:]), rate=item.rate, known=item.latent.float(),
+            prompt="" if chance(options.drop_text) else caption, references=references,
+            camera=item.camera if chance(options.keep_camera) else None,
+            tracks=_some(item.tracks, below) if chance(options.keep_tracks) else None,
+        )  # fmt: skip
+        keyframes = item.keyframes
+        if keyframes and chance(options.images):
+            plan, keyframes = _cut(plan, "image", keyframes[below(len(keyframes))].latent[:, None]), ()
+        elif plan.grid[0] > 3 and chance(options.continuations):
+            plan, keyframes = _cut(plan, "continuation", item.latent[:, 1 + below(plan.grid[0] - 2) :]), ()
+        tokens = int(np.prod([side // p for side, p in zip(plan.grid, self.patch, strict=True)]))
         return noise.training_plan(
-            latent, generator, rate=item.rate, tokens=tokens, kind=kind, prompt=prompt, camera=camera,
-            keyframes=keyframes, patch=self.patch, whole=self.options.whole,
+            plan, generator, tokens=tokens, keyframes=keyframes, patch=self.patch, whole=options.whole,
+            forcing=options.forcing,
         )  # fmt: skip
 
     # ---------------------------------------------------------------------------------------------------------- loss
@@ -249,6 +268,20 @@ class Task:
             "training": state, "earlier": self.earlier,
         }  # fmt: skip
         (folder / "model.json").write_text(json.dumps(record, indent=1))
+
+
+def _cut(plan: Plan, kind: Kind, latent: Tensor) -> Plan:
+    """The plan of a picture or a part, whose clock neither the camera's frames nor the tracks follow."""
+    start = torch.ones(latent.shape[1:])
+    return replace(plan, kind=kind, start=start, known=latent.float(), camera=None, tracks=None)
+
+
+def _some(tracks: np.ndarray | None, below: Callable[[int], int]) -> np.ndarray | None:
+    """The tracks of some of the objects, of at least one."""
+    if tracks is None or not tracks.shape[1]:
+        return None
+    kept = [k for k in range(tracks.shape[1]) if below(2)] or [below(tracks.shape[1])]
+    return tracks[:, kept]
 
 
 def _spec(folder: Path) -> LatentSpec:
