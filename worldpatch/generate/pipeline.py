@@ -13,6 +13,7 @@ from worldpatch.config import UserError
 from worldpatch.flow.guidance import Guidance
 from worldpatch.flow.plan import solve
 from worldpatch.generate import lora
+from worldpatch.generate._seams import seamless
 from worldpatch.generate.models import fingerprint
 from worldpatch.types import Cond, LatentSpec, Plan
 from worldpatch.vae._load import load as load_vae
@@ -92,8 +93,7 @@ class Pipeline:
                 progress("decode", i + 1, len(plans))
             video = torch.cat(chunks)
             if plan.paste is not None:
-                known = plan.paste.frames.add(1).mul(127.5).round().clamp(0, 255).byte().movedim(0, -1)
-                video = torch.where(plan.paste.mask.movedim(0, -1) > 0.5, known, video)
+                video = seamless(video, plan.paste, plan.rate)
             videos.append(video)
         return videos
 
