@@ -11,8 +11,9 @@ r"""The shipped model: a small tabletop world of one to three solids, trained on
         --vae out/vae/export --out out/large2
     worldpatch train recipes/tabletop.py:last --out out/last
     worldpatch train recipes/tabletop.py:decoder --out out/decoder
+    worldpatch train recipes/tabletop.py:directed --out out/directed
 
-What ships is the transformer of `last` with the autoencoder of `decoder`. Measured results stand in
+What ships is the transformer of `directed` with the autoencoder of `decoder`. Measured results stand in
 checkpoints/tabletop/card.md.
 """
 
@@ -62,6 +63,17 @@ def last() -> Run:
     return dataclasses.replace(
         run, steps=1000, seed=1, options=options, optim=dataclasses.replace(run.optim, warmup=50, decay=0.9)
     )
+
+
+def directed() -> Run:
+    """On from `last`: far more known beginnings, ends and boxes, tracks of objects, pictures of subjects and looks."""
+    run = last()
+    options = {
+        **run.options, "start_from": "out/last/export", "whole": 0.45, "forcing": 0.25, "keep_camera": 0.35,
+        "keep_tracks": 0.3, "references": 0.25, "continuations": 0.2,
+    }  # fmt: skip
+    optim = dataclasses.replace(run.optim, rate=1.2e-3, warmup=100, decay=0.6)
+    return dataclasses.replace(run, steps=6000, seed=2, options=options, optim=optim)
 
 
 def decoder() -> Run:

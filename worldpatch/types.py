@@ -76,6 +76,19 @@ class Truth:
         default_factory=dict
     )  # camera move, look, floor, cut frames: everything the captions name
 
+    def places(self) -> Float[np.ndarray, "t k 2"]:
+        """The middle (x, y) in pixels of what is seen of each solid, per frame; NaN where that is less than half."""
+        assert self.masks is not None and self.visibility is not None
+        seen = self.masks[..., None] == np.arange(1, len(self.objects) + 1, dtype=np.uint8)  # (t, h, w, k)
+        area = seen.sum((1, 2)).astype(np.float32)
+        middle = np.full((*area.shape, 2), np.nan, np.float32)
+        for axis, place in ((2, 0), (1, 1)):  # along x, then along y
+            along = np.arange(seen.shape[axis]) + 0.5
+            sums = np.tensordot(along, seen.sum(3 - axis), (0, 1))
+            np.divide(sums, area, out=middle[..., place], where=area > 0, casting="unsafe")
+        middle[self.visibility < 0.5] = np.nan
+        return middle
+
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
@@ -197,6 +210,8 @@ class Packed:
 
 
 Role = Literal["keyframe", "subject", "look"]
+UNTOLD = "this object"
+"""What prompts call a subject that only a picture tells."""
 
 
 @dataclass(frozen=True, kw_only=True)

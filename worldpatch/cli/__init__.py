@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from worldpatch import __version__
-from worldpatch.cli import _verbs, data, doctor, evaluate, generate, scale, train
+from worldpatch.cli import _verbs, character, data, doctor, evaluate, generate, scale, train
 from worldpatch.cli._listing import first_lines
 
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -69,6 +69,7 @@ for command in (generate.generate, train.train, doctor.doctor):
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(data.app, name="data")
 app.add_typer(scale.app, name="scale")
+app.add_typer(character.app, name="character")
 
 
 def _version(asked: bool) -> bool:

@@ -31,7 +31,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from worldpatch.config import UserError, dump
-from worldpatch.types import Camera, Clip, LatentSpec, Truth
+from worldpatch.types import Camera, Clip, LatentSpec
 
 OPEN_FILES = 64  # tars that `fetch` keeps open
 
@@ -170,23 +170,11 @@ def members(clip: Clip, latent: dict[str, Tensor] | None = None, vae: str = "") 
         parts["camera.npz"] = file.getvalue()
     if clip.truth is not None and clip.truth.masks is not None:
         file = io.BytesIO()
-        np.savez_compressed(file, place=places(clip.truth))
+        np.savez_compressed(file, place=clip.truth.places())
         parts["tracks.npz"] = file.getvalue()
     if latent is not None:
         parts["latent.safetensors"] = write_latent(latent, vae)
     return parts
-
-
-def places(truth: Truth) -> Float[np.ndarray, "t k 2"]:
-    """The middle (x, y) in pixels of what is seen of each solid, per frame; NaN where that is less than half of it."""
-    assert truth.masks is not None and truth.visibility is not None
-    seen = truth.masks[..., None] == np.arange(1, len(truth.objects) + 1, dtype=np.uint8)  # (t, h, w, k)
-    area = seen.sum((1, 2)).astype(np.float32)
-    down, right = (seen.sum(axis).transpose(0, 2, 1) @ (np.arange(seen.shape[3 - axis]) + 0.5) for axis in (2, 1))
-    with np.errstate(invalid="ignore"):
-        middle = np.stack((right, down), -1) / area[..., None]
-    middle[truth.visibility < 0.5] = np.nan
-    return middle.astype(np.float32)
 
 
 def read_places(content: bytes) -> Float[np.ndarray, "t k 2"]:

@@ -24,6 +24,8 @@ from worldpatch.worlds._tabletop.enact import simulate as simulate
 from worldpatch.worlds._tabletop.film import choose_decor as choose_decor
 from worldpatch.worlds._tabletop.film import film
 from worldpatch.worlds._tabletop.palette import ALL, FEW
+from worldpatch.worlds._tabletop.perform import Staged as Staged
+from worldpatch.worlds._tabletop.perform import perform as perform
 from worldpatch.worlds._tabletop.records import Decor as Decor
 from worldpatch.worlds._tabletop.records import Format as Format
 from worldpatch.worlds._tabletop.records import Prop as Prop
@@ -32,6 +34,7 @@ from worldpatch.worlds._tabletop.records import Shot as Shot
 from worldpatch.worlds._tabletop.records import Solid as Solid
 from worldpatch.worlds._tabletop.records import Stroke as Stroke
 from worldpatch.worlds._tabletop.stage import LARGEST
+from worldpatch.worlds._tabletop.wish import read as read
 
 LICENCE = "CC0-1.0"
 GRID = 16  # pixels: varied sides are multiples of this, so that they lie on every latent and patch grid

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from worldpatch.flow.noise import shift_of, shifted
 from worldpatch.flow.plan import solved
-from worldpatch.generate import media
+from worldpatch.generate import characters, media
 from worldpatch.generate.pipeline import Pipeline
-from worldpatch.types import Final, LatentSpec, Plan, Script, Shots
+from worldpatch.types import Final, LatentSpec, Plan, Reference, Role, Script, Shots
+from worldpatch.video.resize import Rule
 
 
 def shown(plan: Plan, frames: int) -> Script:
@@ -33,6 +34,14 @@ def finished(
     known = torch.zeros(latents.shape[1:])
     plan = Plan(start=known, rate=pipeline.usual.rate, known=latents, paste=media.join(parts) if parts else None)
     return Final(plan=plan, start=start, stop=stop)
+
+
+def likenesses(
+    pictures: Sequence[str], role: Role, size: tuple[int, int], rule: Rule, pipeline: Pipeline
+) -> list[Reference]:
+    """Pictures, videos or @NAMEs of saved characters as references of no time; `size` is (height, width)."""
+    shown = [media.picture(characters.picture(name), *size, rule) for name in pictures]
+    return [Reference(latent=media.encode(frame, pipeline)[:, 0], time=None, role=role) for frame in shown]
 
 
 def strength_to_time(strength: float, shape: Sequence[int], pipeline: Pipeline) -> float:

@@ -42,9 +42,11 @@ def reach(pipeline: Pipeline, height: int, width: int, context: float | None = N
 
 def draw(
     stream: Latents, done: Bool[Tensor, " t"], prompts: Sequence[str], reach: Reach,
-    keyframes: Sequence[Reference] = (),
+    references: Sequence[Reference] = (),
 ) -> Generator[Plan, Tensor, Latents]:  # fmt: skip
-    """The stream with all latents drawn that are not `done`, each to its prompt; keyframes have the stream's seconds.
+    """The stream with all latents drawn that are not `done`, each to its prompt.
+
+    References of a time have the stream's seconds, and are seen by the window that holds them; all others by all.
 
     What lies between two known parts knows both of them as soon as a window reaches so far.
     """
@@ -53,12 +55,13 @@ def draw(
         window, part = _next(done.tolist(), prompts, reach)
         inside = slice(window.start, window.stop)
         begins, ends = reach.seconds(window.start), reach.seconds(window.stop)
-        near = [k for k in keyframes if k.time is not None and begins <= k.time < ends]
+        near = [r if r.time is None else replace(r, time=r.time - begins) for r in references]
+        near = [r for r in near if r.time is None or 0 <= r.time < ends - begins]
         missing = (~done[inside]).float()[:, None, None]
         made = yield Plan(
             start=missing.expand(-1, *stream.shape[2:]).clone(), rate=reach.rate, prompt=prompts[part.start],
             known=stream[:, inside], kind="clip" if window.start == 0 else "continuation",
-            references=tuple(replace(k, time=(k.time or 0.0) - begins) for k in near),
+            references=tuple(near),
         )  # fmt: skip
         stream[:, part.start : part.stop] = made[:, part.start - window.start : part.stop - window.start]
         done[part.start : part.stop] = True

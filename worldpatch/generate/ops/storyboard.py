@@ -11,12 +11,12 @@ from pydantic import Field, ValidationError, model_validator
 from torch import Tensor
 
 from worldpatch.config import UserError
-from worldpatch.generate import media
+from worldpatch.generate import characters, media
 from worldpatch.generate.ops._form import Size, Strict
-from worldpatch.generate.ops._known import finished
+from worldpatch.generate.ops._known import finished, likenesses
 from worldpatch.generate.ops._windows import Reach, draw, reach
 from worldpatch.generate.pipeline import Pipeline
-from worldpatch.types import Final, Plan, Reference, Script, Shots
+from worldpatch.types import UNTOLD, Final, Plan, Reference, Script, Shots
 from worldpatch.video.resize import Rule
 
 CHARACTER = "{character}"
@@ -51,7 +51,9 @@ class Params(Size):
         default=None, description="a JSON file with a list of cards", json_schema_extra={"position": 0}
     )
     cards: tuple[Card, ...] = Field(default=(), description="the cards, instead of a file")
-    character: str = Field(default="", description="who {character} is, such as 'a red ball', in every card alike")
+    character: str = Field(
+        default="", description="who {character} is in every card alike: 'a red ball', or @NAME of a saved one"
+    )
     seconds: float | None = Field(default=None, gt=0, le=3600, description="length of the timeline, to be kept to")
     fit: Rule = Field(default="crop", description="crop what hangs over, or pad with black bars")
 
@@ -63,7 +65,7 @@ class _Shot:
     parts: list[Tensor] = field(default_factory=list)
     done: list[bool] = field(default_factory=list)
     prompts: list[str] = field(default_factory=list)
-    keyframes: list[Reference] = field(default_factory=list)
+    references: list[Reference] = field(default_factory=list)
     pasted: list[tuple[int, media.Frames]] = field(default_factory=list)
     first: int = 0  # frames that filled a group at the beginning
     spare: int = 0  # and at the end
@@ -75,11 +77,15 @@ def plan(params: Params, pipeline: Pipeline) -> Script:
     like = next((c.image or c.video for c in cards if c.image or c.video), None)
     height, width = params.sides(pipeline, like=None if like is None else media.size_of(like))
     windows = reach(pipeline, height, width)
+    told, likeness = _character(params, (height, width), pipeline)
     shots: list[_Shot] = []
     for card in cards:
         if not shots or card.cut:
             shots.append(_Shot())
-        _add(shots[-1], card, params, (height, width), pipeline)
+        if CHARACTER in card.text and likeness and all(r.role == "keyframe" for r in shots[-1].references):
+            shots[-1].references.append(likeness)
+        text = card.text.replace(CHARACTER, told)
+        _add(shots[-1], card.model_copy(update={"text": text}), params, (height, width), pipeline)
 
     def script() -> Generator[Plan, Tensor, Shots]:
         finals = []
@@ -88,6 +94,14 @@ def plan(params: Params, pipeline: Pipeline) -> Script:
         return tuple(finals)
 
     return script
+
+
+def _character(params: Params, size: tuple[int, int], pipeline: Pipeline) -> tuple[str, Reference | None]:
+    """How the character is called, and its picture where it is a saved one."""
+    if not params.character.startswith(characters.MARK):
+        return params.character, None
+    (picture,) = likenesses([params.character], "subject", size, params.fit, pipeline)
+    return characters.find(params.character).told or UNTOLD, picture
 
 
 def _cards(params: Params) -> Sequence[Card]:
@@ -107,7 +121,7 @@ def _cards(params: Params) -> Sequence[Card]:
 
 
 def _timed(cards: Sequence[Card], params: Params, pipeline: Pipeline) -> list[Card]:
-    """The cards with their lengths and texts, gaps put in where they leave some."""
+    """The cards with their lengths, gaps put in where they leave some."""
     usual, rate, now = pipeline.usual, pipeline.usual.rate, 0.0
     found: list[Card] = []
     for number, card in enumerate(cards, 1):
@@ -124,8 +138,7 @@ def _timed(cards: Sequence[Card], params: Params, pipeline: Pipeline) -> list[Ca
         now += seconds
         if params.seconds is not None and now > params.seconds + 0.5 / rate:
             raise UserError(f"card {number} ends at {now:g} s, after the timeline of {params.seconds:g} s: shorten it")
-        told = card.text.replace(CHARACTER, params.character)
-        found.append(card.model_copy(update={"seconds": seconds, "text": told}))
+        found.append(card.model_copy(update={"seconds": seconds}))
     return found
 
 
@@ -154,7 +167,7 @@ def _add(shot: _Shot, card: Card, params: Params, size: tuple[int, int], pipelin
             _extend(shot, known, True, card.text)
             empty = empty[:, 1:]
         else:
-            shot.keyframes.append(Reference(latent=known[:, 0], time=at / rate))
+            shot.references.append(Reference(latent=known[:, 0], time=at / rate))
     _extend(shot, empty, False, card.text)
 
 
@@ -167,7 +180,7 @@ def _extend(shot: _Shot, latents: Tensor, done: bool, prompt: str) -> None:
 def _shoot(shot: _Shot, windows: Reach, pipeline: Pipeline) -> Generator[Plan, Tensor, Final]:
     """A shot drawn window by window."""
     whole = yield from draw(
-        torch.cat(shot.parts, 1), torch.tensor(shot.done), shot.prompts, windows, tuple(shot.keyframes)
+        torch.cat(shot.parts, 1), torch.tensor(shot.done), shot.prompts, windows, tuple(shot.references)
     )
     stop = pipeline.spec.frames(whole.shape[1]) - shot.spare
     return finished(whole, shot.pasted, pipeline, shot.first, stop)

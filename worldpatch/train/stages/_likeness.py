@@ -11,7 +11,7 @@ from torch import Generator
 
 from worldpatch.data.loader import Item
 from worldpatch.data.manifest import Row
-from worldpatch.types import Reference, Role
+from worldpatch.types import UNTOLD, Reference, Role
 
 DECOR = ("look", "floor", "pattern", "gloss", "wall")
 
@@ -35,13 +35,18 @@ class Likeness:
 
     def __init__(self, rows: Sequence[Row]):
         self.numbers = {row.clip_id: number for number, row in enumerate(rows)}
-        self.colours = [subject(row) for row in rows]
         self.traits = {role: [_at_size(row, trait(row)) for row in rows] for role, trait in TRAITS.items()}
         self.shared: dict[Role, dict[Any, list[int]]] = {role: defaultdict(list) for role in TRAITS}
         for role, traits in self.traits.items():
             for number, trait in enumerate(traits):
                 if trait is not None:
                     self.shared[role][trait].append(number)
+
+    def colour(self, number: int) -> str:
+        """The colour of a clip's only object."""
+        trait = self.traits["subject"][number]
+        assert trait is not None
+        return trait[0]
 
     def partners(self, key: str, role: Role) -> list[int]:
         """The numbers of all clips like this one, itself left out."""
@@ -67,10 +72,11 @@ def refer(item: Item, role: Role, generator: Generator) -> tuple[Reference, ...]
     return (replace(picture, latent=picture.latent.float(), time=None, role=role),)
 
 
-def this_object(caption: str, colour: str) -> str:
-    """A caption whose only object is called "this object": what it is must be seen."""
+def untold(caption: str, colour: str) -> str:
+    """A caption whose only object is not told: what it is must be seen."""
     named = rf"\b(?:(?:an?|the) )?(?:(?:small|large) )?{re.escape(colour)} \w+"
-    return re.sub(named, lambda m: "This object" if m[0][0].isupper() else "this object", caption, flags=re.IGNORECASE)
+    start = UNTOLD[0].upper() + UNTOLD[1:]
+    return re.sub(named, lambda m: start if m[0][0].isupper() else UNTOLD, caption, flags=re.IGNORECASE)
 
 
 def _at_size(row: Row, trait: tuple[Any, ...] | None) -> tuple[Any, ...] | None:

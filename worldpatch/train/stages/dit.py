@@ -22,8 +22,8 @@ from worldpatch.flow.pack import pack, padding
 from worldpatch.flow.plan import to_device
 from worldpatch.text._known import words_of
 from worldpatch.train import checkpoint
-from worldpatch.train.stages._likeness import Likeness, refer, this_object
-from worldpatch.types import Cond, Kind, LatentSpec, Packed, Plan, Reference
+from worldpatch.train.stages._likeness import Likeness, refer, untold
+from worldpatch.types import UNTOLD, Cond, Kind, LatentSpec, Packed, Plan, Reference
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +150,7 @@ class Task:
             role, number = alike
             references = refer(self.data[number], role, generator)
             if role == "subject" and chance(0.5):
-                caption = this_object(caption, self.likeness.traits["subject"][number][0])
+                caption = untold(caption, self.likeness.colour(number))
         plan = Plan(
             start=torch.ones(item.latent.shape[1:]), rate=item.rate, known=item.latent.float(),
             prompt="" if chance(options.drop_text) else caption, references=references,
@@ -251,7 +251,7 @@ class Task:
         checkpoint.write(folder / "model.safetensors", weights)
         self.model.text.save(folder)
         rows = self.data.rows
-        words = sorted({w for row in rows for c in row.captions for w in words_of(c.text)})
+        words = sorted({w for row in rows for c in row.captions for w in words_of(c.text)} | {*words_of(UNTOLD)})
         grids = Counter((row.latent.t, row.latent.h, row.latent.w) for row in rows if row.latent)
         record = {
             "backbone": self.options.backbone,
