@@ -15,7 +15,7 @@ from tests import builders
 from worldpatch import config, generate
 from worldpatch.cli import main
 from worldpatch.config import UserError
-from worldpatch.generate import media
+from worldpatch.generate import characters, media
 from worldpatch.generate.ops import _windows, blend, inpaint
 from worldpatch.generate.pipeline import Pipeline
 from worldpatch.types import Plan, Request
@@ -312,6 +312,86 @@ def test_a_command_writes_a_file_that_makes_itself_again(home: Path, tmp_path: P
     assert (given(again) == given(out)).all()
 
 
+# ------------------------------------------------------------------------------------------- paths, likeness, physics
+
+
+def test_a_path_is_told_in_pixels_at_its_times(pipeline: Pipeline, home: Path):
+    params = {
+        "prompt": "a ball",
+        "frames": 9,
+        "width": SIDE,
+        "height": SIDE,
+        "path": ("0,0.5 1,0.5", "0.5,0@0.25 0.5,1@0.5"),
+    }
+    plan = generate.plan(Request(ability="motion", params=params), pipeline)
+    assert plan.tracks is not None and plan.tracks.shape == (9, 2, 2)
+    np.testing.assert_allclose(plan.tracks[:, 0, 0], np.linspace(0, SIDE, 9), rtol=1e-6)
+    np.testing.assert_allclose(plan.tracks[:, 1, 1], [np.nan] * 2 + [0, 16, 32] + [np.nan] * 4)
+    still = generate.plan(Request(ability="motion", params={**params, "path": ("0.5,0.5",)}), pipeline)
+    assert still.tracks is not None and (still.tracks == SIDE / 2).all()
+    shown = made(pipeline, "motion", image=home / "picture.png", prompt="it falls", path=("0.5,0.2 0.5,0.8",))
+    assert (shown[0] == media.picture(home / "picture.png", *shown.shape[1:3])[0]).all()
+
+
+def test_pictures_of_no_time_are_context(pipeline: Pipeline, home: Path):
+    params = {"prompt": "it falls", "subject": (str(home / "one.mp4"),), "look": (str(home / "picture.png"),) * 2}
+    plan = generate.plan(Request(ability="likeness", params=params), pipeline)
+    assert [r.role for r in plan.references] == ["subject", "look", "look"]
+    assert len(made(pipeline, "likeness", **params)) == pipeline.usual.frames
+
+
+def test_characters_are_saved_and_used(
+    pipeline: Pipeline, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert main(["character", "add", "anna", str(home / "one.mp4"), "--frame", "3", "--told", "a red ball"]) == 0
+    assert main(["character", "add", "box", str(home / "picture.png")]) == 0
+    assert main(["character", "list"]) == 0
+    assert [line.split("\t")[:2] for line in capsys.readouterr().out.splitlines()[2:]] == [
+        ["@anna", "a red ball"], ["@box", ""],
+    ]  # fmt: skip
+    assert (read.read(characters.find("@anna").picture)[0][0] == given(home / "one.mp4")[3]).all()
+    cards = [{"text": "{character} falls"}, {"text": "a wall", "cut": True}, {"text": "{character} rolls", "cut": True}]
+    plans = []
+    for who in ("@anna", "@box"):
+        request = Request(ability="storyboard", params={"cards": cards, "character": who}, steps=1)
+        monkeypatch.setattr(
+            Pipeline, "latents", lambda self, some, *_, **__: plans.extend(some) or [p.known for p in some]
+        )
+        generate.run(request, pipeline)
+    told = [(plan.prompt, [r.role for r in plan.references]) for plan in plans]
+    assert told == [
+        (text, roles) for who in ("a red ball", "this object")
+        for text, roles in ((f"{who} falls", ["subject"]), ("a wall", []), (f"{who} rolls", ["subject"]))
+    ]  # fmt: skip
+    assert main(["character", "remove", "anna"]) == 0
+    with pytest.raises(UserError, match=r"no character 'anna' is saved \(saved: box\)"):
+        generate.check(Request(ability="likeness", params={"prompt": "a", "subject": ("@anna",)}), pipeline)
+    with pytest.raises(UserError, match="cannot be a character's name"):
+        characters.save("../x", home / "picture.png")
+
+
+def test_a_sentence_is_staged_changed_and_painted(pipeline: Pipeline, tmp_path: Path):
+    params = {"prompt": "a red ball falls", "frames": 9, "width": SIDE, "height": SIDE}
+    scene = tmp_path / "scene.json"
+    plan = generate.plan(Request(ability="simulate", params={**params, "save": str(scene)}), pipeline)
+    assert plan.tracks is not None and plan.camera is not None and plan.known is not None
+    assert np.nanmax(plan.tracks[..., 1]) - np.nanmin(plan.tracks[..., 1]) > 0.15 * SIDE, "it falls"
+    assert (plan.start == plan.start[0, 0, 0]).all() and 0 < plan.start[0, 0, 0] < 1
+    record = json.loads(scene.read_text())
+    assert [s["colour"] for s in record["solids"]] == ["red"]
+    record["solids"][0]["colour"], record["gravity"] = "blue", 0.0
+    scene.write_text(json.dumps(record))
+    again = generate.plan(
+        Request(ability="simulate", params={**params, "scene": str(scene), "strength": 0.0}), pipeline
+    )
+    assert again.tracks is not None and np.ptp(again.tracks[..., 1]) < 2, "without gravity it hangs in the air"
+    assert not again.start.any() and not torch.equal(again.known, plan.known)
+
+
+# ------------------------------------------------------------------------------------------------------------ bad input
+
+
 @pytest.mark.parametrize(
     ("ability", "params", "message"),
     [
@@ -332,6 +412,15 @@ def test_a_command_writes_a_file_that_makes_itself_again(home: Path, tmp_path: P
         ("blend", {"video": "one.mp4", "other": "other.mp4", "curve": "custom"}, "needs points"),
         ("camera", {"prompt": "a ball", "path": "none.json"}, "path .*none.json"),
         ("camera", {"prompt": "a ball", "orbit": 400.0}, "orbit 400"),
+        ("motion", {"prompt": "a ball", "path": ()}, "path"),
+        ("motion", {"prompt": "a ball", "path": ("left",)}, "path 'left': write points as"),
+        ("motion", {"prompt": "a ball", "path": ("0,0@1 1,1",)}, "all points a time"),
+        ("motion", {"prompt": "a ball", "path": ("0,0@2 1,1@1",)}, "times must grow"),
+        ("motion", {"prompt": "a ball", "path": ("0,0 7,1",)}, "too far outside"),
+        ("likeness", {"prompt": "a ball"}, "at least one picture"),
+        ("simulate", {"prompt": "a cat runs"}, r"no solid was understood in it \(cat, runs\)"),
+        ("simulate", {"prompt": "a red ball spins"}, "'A red ball spins on the spot.' cannot be staged"),
+        ("simulate", {"scene": "none.json"}, "scene none.json"),
     ],
 )
 def test_bad_requests_are_told(pipeline: Pipeline, home: Path, ability: str, params: dict[str, Any], message: str):

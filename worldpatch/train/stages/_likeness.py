@@ -35,7 +35,9 @@ class Likeness:
 
     def __init__(self, rows: Sequence[Row]):
         self.numbers = {row.clip_id: number for number, row in enumerate(rows)}
-        self.traits = {role: [_at_size(row, trait(row)) for row in rows] for role, trait in TRAITS.items()}
+        self.traits: dict[Role, list[tuple[Any, ...] | None]] = {
+            role: [_at_size(row, trait(row)) for row in rows] for role, trait in TRAITS.items()
+        }
         self.shared: dict[Role, dict[Any, list[int]]] = {role: defaultdict(list) for role in TRAITS}
         for role, traits in self.traits.items():
             for number, trait in enumerate(traits):
