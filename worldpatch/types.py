@@ -283,10 +283,10 @@ returned. Called once per variant."""
 class Request:
     """What a user asks for: an ability, its parameters, and how to sample. The same for CLI, Python and HTTP.
 
-    `params` are those of `generate/ops/<ability>.py`. `guidance` 1 means none;
-    its interval and rescale are those of `flow.guidance.Guidance`. `variants` are drawn together in one
-    packed pass; each has its own noise, fixed by (seed, variant) alone. `loras` are adapters of the model, FOLDER or
-    FOLDER:SCALE each.
+    `params` are those of `generate/ops/<ability>.py`. `guidance` 1 means none; its interval and rescale are those of
+    `flow.guidance.Guidance`. `variants` are drawn together in one packed pass; each has its own noise, fixed by (seed,
+    variant) alone. `step_cache` is the relative error up to which velocities are forecast instead of computed, 0 for
+    none; what shares a pass is then forecast together. `loras` are adapters of the model, FOLDER or FOLDER:SCALE each.
     """
 
     ability: str
@@ -300,6 +300,7 @@ class Request:
     guidance_interval: tuple[float, float] = (0.0, 1.0)
     guidance_rescale: float = 0.0
     sampler: str = "euler"
+    step_cache: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

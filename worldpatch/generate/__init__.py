@@ -11,6 +11,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -57,9 +58,8 @@ def draw(
 ) -> tuple[list[Tensor], list[Tensor], dict[str, float]]:
     """Latents "c t h w" and frames "t h w 3" of plans, sampled in one packed pass as the request says, each with the
     noise of its (seed, variant); and the seconds of each phase."""
-    steps, guidance, sampler = _sampling(request)
     begun = time.perf_counter()
-    latents = pipeline.latents(plans, seeds, steps=steps, guidance=guidance, sampler=sampler, progress=progress)
+    latents = pipeline.latents(plans, seeds, **_sampling(request), progress=progress)
     denoised = time.perf_counter()
     frames = pipeline.decode(plans, latents, progress)
     return latents, frames, {"denoise": denoised - begun, "decode": time.perf_counter() - denoised}
@@ -100,9 +100,12 @@ class _Job:
         return alike and self.tokens + sum(job.tokens for job in group) <= tokens
 
 
-def _sampling(request: Request) -> tuple[int, Guidance, str]:
+def _sampling(request: Request) -> dict[str, Any]:
+    """How to sample, as `Pipeline.latents` takes it."""
     guidance = Guidance(scale=request.guidance, interval=request.guidance_interval, rescale=request.guidance_rescale)
-    return request.steps, guidance, request.sampler
+    return {
+        "steps": request.steps, "guidance": guidance, "sampler": request.sampler, "step_cache": request.step_cache,
+    }  # fmt: skip
 
 
 def _plan(request: Request, pipeline: Pipeline) -> _Job:
@@ -164,18 +167,17 @@ def _developed(made: Sequence[Shots], pipeline: Pipeline, progress: Progress | N
 
 
 def _play(
-    scripts: Sequence[Generator[Plan, Tensor, Shots]], seeds: Sequence[tuple[int, int]], sampling: tuple,
+    scripts: Sequence[Generator[Plan, Tensor, Shots]], seeds: Sequence[tuple[int, int]], sampling: dict[str, Any],
     pipeline: Pipeline, progress: Progress | None,
 ) -> list[Shots]:  # fmt: skip
     """What all scripts come to. Every turn has noise of its own."""
-    steps, guidance, sampler = sampling
     said: list[Plan | Shots] = [_advance(script, None) for script in scripts]
     turn = 0
     while plans := {i: plan for i, plan in enumerate(said) if isinstance(plan, Plan)}:
         for some in _passes(plans, pipeline):
             noises = [(seeds[i][0] + turn * (HIGHEST_SEED + 1), seeds[i][1]) for i in some]
             chosen = [plans[i] for i in some]
-            drawn = pipeline.latents(chosen, noises, steps=steps, guidance=guidance, sampler=sampler, progress=progress)
+            drawn = pipeline.latents(chosen, noises, **sampling, progress=progress)
             for i, latents in zip(some, drawn, strict=True):
                 said[i] = _advance(scripts[i], latents.cpu())
         turn += 1
@@ -209,6 +211,8 @@ def _check(request: Request) -> None:
             raise UserError(f"{name} {value} is outside {least} to {most}; choose a number in between")
     if not 0 <= request.guidance <= 100:  # no number fails as well
         raise UserError(f"guidance {request.guidance} is outside 0 to 100; 1 means none, 4 is usual")
+    if not 0 <= request.step_cache <= 1:
+        raise UserError(f"step_cache {request.step_cache} is no relative error from 0 to 1; 0.2 halves the time")
     if request.sampler not in SAMPLERS:
         raise UserError(f"sampler {request.sampler!r} is unknown; known: {', '.join(SAMPLERS)}")
 

@@ -68,13 +68,15 @@ class Pipeline:
         steps: int = 25,
         guidance: Guidance | None = None,
         sampler: str = "euler",
+        step_cache: float = 0.0,
         progress: Progress | None = None,
     ) -> list[Tensor]:
         """Normalised latents of all plans, sampled in one packed pass."""
         text, lengths = self.network.text.encode([plan.prompt for plan in plans])
         return solve(
             self.network.dit, plans, Cond(text=text, text_lengths=lengths), seeds,
-            spec=self.spec, patch=self.patch, steps=steps, guidance=guidance, sampler=sampler, device=self.device,
+            spec=self.spec, patch=self.patch, steps=steps, guidance=guidance, sampler=sampler,
+            step_cache=step_cache, device=self.device,
             progress=(lambda i, _: progress("denoise", i, steps)) if progress else (lambda i, _: None),
         )  # fmt: skip
 

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from worldpatch.config import UserError
 from worldpatch.generate import media
+from worldpatch.generate.ops import text_to_video
 from worldpatch.generate.ops._form import Form, note_size
 from worldpatch.generate.pipeline import Pipeline
 from worldpatch.types import Plan, Reference
@@ -46,6 +47,17 @@ def plan(params: Params, pipeline: Pipeline) -> Plan:
         references.append(Reference(latent=media.encode(picture, pipeline)[:, 0], time=at / rate))
         pasted.append(media.paste(picture, media.everywhere(picture), at, frames))
     return replace(made, known=known, references=tuple(references), paste=media.join(pasted))
+
+
+def begin(form: Form, prompt: str, image: str | None, fit: Rule, pipeline: Pipeline) -> Plan:
+    """A video of this form of which nothing is known but perhaps its first frame. Raises UserError where it has
+    neither a prompt nor that."""
+    if image is None and not prompt.strip():
+        raise UserError("say what the video shows, or give its first frame as an image")
+    size = form.model_dump(include=set(Form.model_fields))
+    if image is not None:
+        return plan(Params(image=image, prompt=prompt, fit=fit, **size), pipeline)
+    return text_to_video.plan(text_to_video.Params(prompt=prompt, **size), pipeline)
 
 
 def _parse(text: str, frames: int, rate: float) -> tuple[str, int]:

@@ -1,18 +1,20 @@
 """Camera: a video seen by a camera that pans, orbits, moves and zooms as asked, or follows a path of your own."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from worldpatch.config import UserError
-from worldpatch.generate.ops._form import Form, note_size
+from worldpatch.generate.ops._form import Form
+from worldpatch.generate.ops.animate import begin
 from worldpatch.generate.pipeline import Pipeline
 from worldpatch.types import Camera, Plan
+from worldpatch.video.resize import Rule
 
 POINT = "[seconds, right, up, forward, pan, tilt, roll, zoom]"
 
@@ -20,9 +22,9 @@ POINT = "[seconds, right, up, forward, pan, tilt, roll, zoom]"
 class Params(Form):
     """What is seen, and how the camera moves from the first frame to the last, evenly. Angles are in degrees."""
 
-    prompt: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)] = Field(
-        description="what the video shows", json_schema_extra={"position": 0}
-    )
+    prompt: str = Field(default="", description="what the video shows", json_schema_extra={"position": 0})
+    image: str | None = Field(default=None, description="the first frame: a picture file of any size")
+    fit: Rule = Field(default="crop", description="crop what hangs over, or pad with black bars")
     pan: float = Field(default=0.0, ge=-360, le=360, description="degrees turned to the right")
     tilt: float = Field(default=0.0, ge=-90, le=90, description="degrees turned upwards")
     roll: float = Field(default=0.0, ge=-360, le=360, description="degrees turned clockwise")
@@ -38,15 +40,12 @@ class Params(Form):
 
 
 def plan(params: Params, pipeline: Pipeline) -> Plan:
-    """All noise, with the rays of the camera. Raises UserError on a path that cannot be read."""
-    (height, width), frames, rate = params.sides(pipeline), params.length(pipeline), params.rate(pipeline)
-    note_size(pipeline, frames, height, width)
-    moved = _moves(params, frames) if params.path is None else _path(Path(params.path), np.arange(frames) / rate)
-    grid = pipeline.spec.grid(frames, height, width)
-    return Plan(
-        start=torch.ones(grid), rate=rate, prompt=params.prompt, kind="image" if grid[0] == 1 else "clip",
-        camera=_camera(moved, params, height, width),
-    )  # fmt: skip
+    """All noise, or a known first frame, with the camera's rays. Raises UserError on a path that cannot be read."""
+    made = begin(params, params.prompt, params.image, params.fit, pipeline)
+    frames, (height, width) = pipeline.spec.frames(made.grid[0]), (s * pipeline.spec.stride_s for s in made.grid[1:])
+    times = np.arange(frames) / made.rate
+    moved = _moves(params, frames) if params.path is None else _path(Path(params.path), times)
+    return replace(made, camera=_camera(moved, params, height, width))
 
 
 Points = Float[np.ndarray, "t 7"]

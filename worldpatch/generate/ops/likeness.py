@@ -6,9 +6,9 @@ from dataclasses import replace
 from pydantic import Field
 
 from worldpatch.config import UserError
-from worldpatch.generate.ops import text_to_video
 from worldpatch.generate.ops._form import Form
 from worldpatch.generate.ops._known import likenesses
+from worldpatch.generate.ops.animate import begin
 from worldpatch.generate.pipeline import Pipeline
 from worldpatch.types import Plan, Role
 from worldpatch.video.resize import Rule
@@ -31,8 +31,7 @@ def plan(params: Params, pipeline: Pipeline) -> Plan:
     """All noise, with the pictures as references of no time. Raises UserError where there is none."""
     if not params.subject and not params.look:
         raise UserError("give at least one picture, as subject or as look; without any, `generate` is what you want")
-    form = params.model_dump(include=set(Form.model_fields))
-    made = text_to_video.plan(text_to_video.Params(prompt=params.prompt, **form), pipeline)
+    made = begin(params, params.prompt, None, params.fit, pipeline)
     size = made.grid[1] * pipeline.spec.stride_s, made.grid[2] * pipeline.spec.stride_s
     given: dict[Role, tuple[str, ...]] = {"subject": params.subject, "look": params.look}
     found = [likenesses(pictures, role, size, params.fit, pipeline) for role, pictures in given.items()]

@@ -8,8 +8,8 @@ from jaxtyping import Float
 from pydantic import Field
 
 from worldpatch.config import UserError
-from worldpatch.generate.ops import animate, text_to_video
 from worldpatch.generate.ops._form import Form
+from worldpatch.generate.ops.animate import begin
 from worldpatch.generate.pipeline import Pipeline
 from worldpatch.types import Plan
 from worldpatch.video.resize import Rule
@@ -33,12 +33,7 @@ class Params(Form):
 
 def plan(params: Params, pipeline: Pipeline) -> Plan:
     """All noise, or a known first frame, with the tracks. Raises UserError on a path that cannot be read."""
-    form = params.model_dump(include=set(Form.model_fields))
-    if params.image is None:
-        made = text_to_video.plan(text_to_video.Params(prompt=params.prompt, **form), pipeline)
-    else:
-        shown = animate.Params(image=params.image, prompt=params.prompt, fit=params.fit, **form)
-        made = animate.plan(shown, pipeline)
+    made = begin(params, params.prompt, params.image, params.fit, pipeline)
     t, h, w = made.grid
     times = np.arange(pipeline.spec.frames(t)) / made.rate
     size = np.array([w, h]) * pipeline.spec.stride_s
