@@ -333,6 +333,33 @@ def test_a_path_is_told_in_pixels_at_its_times(pipeline: Pipeline, home: Path):
     assert (shown[0] == media.picture(home / "picture.png", *shown.shape[1:3])[0]).all()
 
 
+def test_what_two_prompts_differ_in_is_drawn_and_all_else_kept(
+    pipeline: Pipeline, home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    asked: list[tuple[str, str]] = []
+
+    def contrast(self: Pipeline, plan: Plan, one: str, other: str) -> torch.Tensor:
+        asked.append((one, other))
+        found = 0.1 * torch.rand(plan.grid)
+        found[1:, :2, :2] = 1
+        return found
+
+    real = pipeline.contrast(
+        Plan(start=torch.full((2, 4, 4), 0.5), rate=RATE, known=torch.randn(16, 2, 4, 4)), "a", "b"
+    )
+    assert real.shape == (2, 4, 4) and real.min() >= 0
+    assert (real.unfold(1, 2, 2).unfold(2, 2, 2).flatten(3).std(-1) == 0).all(), "patch by patch"
+    monkeypatch.setattr(Pipeline, "contrast", contrast)
+    frames, old = made(pipeline, "swap", video=home / "one.mp4", old="a ball", new="a box"), given(home / "one.mp4")
+    assert asked == [("a ball", "a box")]
+    assert (
+        (frames[0] == old[0]).all()
+        and (frames[1:, 16:] == old[1:, 16:]).all()
+        and (frames[1:, :, 16:] == old[1:, :, 16:]).all()
+    )
+    assert (frames[1:, :16, :16] != old[1:, :16, :16]).any()
+
+
 def test_pictures_of_no_time_are_context(pipeline: Pipeline, home: Path):
     params = {"prompt": "it falls", "subject": (str(home / "one.mp4"),), "look": (str(home / "picture.png"),) * 2}
     plan = generate.plan(Request(ability="likeness", params=params), pipeline)
@@ -412,6 +439,7 @@ def test_a_sentence_is_staged_changed_and_painted(pipeline: Pipeline, tmp_path: 
         ("blend", {"video": "one.mp4", "other": "other.mp4", "curve": "custom"}, "needs points"),
         ("camera", {"prompt": "a ball", "path": "none.json"}, "path .*none.json"),
         ("camera", {"prompt": "a ball", "orbit": 400.0}, "orbit 400"),
+        ("swap", {"video": "one.mp4", "old": "a ball", "new": "a  ball"}, "nothing to swap"),
         ("motion", {"prompt": "a ball", "path": ()}, "path"),
         ("motion", {"prompt": "a ball", "path": ("left",)}, "path 'left': write points as"),
         ("motion", {"prompt": "a ball", "path": ("0,0@1 1,1",)}, "all points a time"),

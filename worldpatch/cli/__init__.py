@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from worldpatch import __version__
-from worldpatch.cli import _verbs, character, data, doctor, evaluate, generate, scale, train
+from worldpatch.cli import _verbs, character, data, doctor, evaluate, generate, pick, scale, train
 from worldpatch.cli._listing import first_lines
 
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -64,7 +64,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Each command explains itself with --help.",
 )  # fmt: skip
-for command in (generate.generate, train.train, doctor.doctor):
+for command in (generate.generate, pick.pick, train.train, doctor.doctor):
     app.command()(command)
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(data.app, name="data")

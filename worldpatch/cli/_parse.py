@@ -1,5 +1,6 @@
 """Reading flags: sizes, assignments, devices, threads."""
 
+import getpass
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -72,3 +73,11 @@ def threads(count: int | None) -> None:
         if not 1 <= count <= 1024:
             raise UserError(f"threads {count} is outside 1 to 1024; leave it out to use every core")
         torch.set_num_threads(count)
+
+
+def login() -> str:
+    """The user's name. Raises UserError where the machine has none."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError) as error:
+        raise UserError("this machine does not say who you are: name the judge with --judge") from error

@@ -1,11 +1,11 @@
 """`worldpatch eval arena`: people judge blind pairs of clips, and ratings are fitted to what they say."""
 
-import getpass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from worldpatch.cli._parse import login
 from worldpatch.cli._progress import meter
 from worldpatch.config import UserError
 
@@ -48,7 +48,7 @@ def arena(
     with meter():  # shows what reading the logs has to say
         imported = [preference for path in import_ or () for preference in preferences.read(_existing(path))]
         gallery = Gallery(folders, prompts) if folders else None
-        session = Session(gallery, log, judge or _login(), seed, imported) if gallery and not no_serve else None
+        session = Session(gallery, log, judge or login(), seed, imported) if gallery and not no_serve else None
         found = None if session else report(*gather(log if imported else _existing(log), gallery, imported))
     if session:
         _serve(session, port)
@@ -58,13 +58,6 @@ def arena(
     if export is not None:
         count = preferences.export(gather(log, gallery, imported)[0], export)
         print(f"{export}: {count} preferences")
-
-
-def _login() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError) as error:
-        raise UserError("this machine does not say who you are: name the judge with --judge") from error
 
 
 def _existing(path: Path) -> Path:

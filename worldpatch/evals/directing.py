@@ -55,12 +55,13 @@ def borders(frames: Frames, mask: np.ndarray) -> float:
 
 
 def places(frames: Frames) -> dict[str, Places]:
-    """Where the largest patch of each colour is in each frame, (x, y) in pixels; NaN where there is none."""
+    """Where the largest patch of each colour is in each frame, (x, y) in pixels from the corner; NaN where
+    there is none."""
     found: dict[str, Places] = {}
     for t, frame in enumerate(label(frames)):
         for blob in sorted(blobs(frame), key=lambda blob: blob.area):
             track = found.setdefault(blob.colour, np.full((len(frames), 2), np.nan))
-            track[t] = blob.centre[1], blob.centre[0]
+            track[t] = blob.centre[1] + 0.5, blob.centre[0] + 0.5
     return found
 
 

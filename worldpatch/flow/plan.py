@@ -63,6 +63,26 @@ def solve(
     return unpack(packed, packed.tokens.masked_scatter(noisy[:, None], x), plans, patch)
 
 
+def contrast(
+    network: Callable, plan: Plan, text: Cond, draws: int, *, spec: LatentSpec, patch: Patch,
+    device: torch.device | str = "cpu",
+) -> Float[Tensor, "t h w"]:  # fmt: skip
+    """How differently two prompts would change each latent of a plan that is noised throughout: the mean difference of
+    their velocities over so many draws of noise (DiffEdit, Couairon et al. 2022). `text` holds the first prompt for
+    every draw, then the second one."""
+    packed = to_device(pack([plan] * (2 * draws), patch, spec), device)
+    noisy = packed.noisy
+    x, _ = noised(
+        packed.tokens, draw_noise([plan] * (2 * draws), packed, [(0, i % draws) for i in range(2 * draws)]), packed.time
+    )
+    one, other = velocity(network, packed, text, Guidance(scale=1.0))(x[noisy], packed.time[noisy]).chunk(2)
+    t, h, w = (side // p for side, p in zip(plan.grid, patch, strict=True))
+    found = (one - other).abs().mean(-1).view(draws, t, h, w).mean(0)
+    for axis, p in enumerate(patch):
+        found = found.repeat_interleave(p, axis)
+    return found
+
+
 def solved(plan: Plan, latents: Float[Tensor, "c t h w"]) -> Plan:
     """The plan with these latents, of which nothing is left to be sampled."""
     return replace(plan, start=torch.zeros(latents.shape[1:]), known=latents)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from worldpatch import config
 from worldpatch.config import UserError
 from worldpatch.flow.guidance import Guidance
-from worldpatch.flow.plan import solve
+from worldpatch.flow.plan import contrast, solve
 from worldpatch.generate import lora
 from worldpatch.generate._seams import seamless
 from worldpatch.generate.models import fingerprint
@@ -79,6 +79,14 @@ class Pipeline:
             step_cache=step_cache, device=self.device,
             progress=(lambda i, _: progress("denoise", i, steps)) if progress else (lambda i, _: None),
         )  # fmt: skip
+
+    @torch.no_grad()
+    def contrast(self, plan: Plan, one: str, other: str, draws: int = 8) -> Tensor:
+        """How differently two prompts would change each latent of a noised plan: "t h w", on the CPU."""
+        text, lengths = self.network.text.encode([one] * draws + [other] * draws)
+        cond = Cond(text=text, text_lengths=lengths)
+        options = {"spec": self.spec, "patch": self.patch, "device": self.device}
+        return contrast(self.network.dit, plan, cond, draws, **options).cpu()
 
     @torch.no_grad()
     def decode(
