@@ -150,8 +150,8 @@ def counted(report: Report, pipeline: generate.Pipeline, bytes_per_patch: float)
     report.say(
         f"\n## The rest, counted\n\n{STEPS} guided steps at {RATE} frames/s, every patch seeing every other, at "
         f"{MFU:.0%} of the peak bfloat16 rate of {GPU}s ({GPUS[GPU].tflops:.0f} TFLOP/s each). Memory: half of what a "
-        "float32 patch takes here, grown with the width, weights and context left out. Eight GPUs: an eighth of the time, "
-        "which is what sharing the sequence comes to where the exchange hides behind attention.\n"
+        "float32 patch takes here, grown with the width, weights and context left out. Eight GPUs: an eighth of the "
+        "time, which is what sharing the sequence comes to where the exchange hides behind attention.\n"
     )
     names = ("network", "video", "patches", "TFLOP", "memory, GB", f"one {GPU}", f"eight {GPU}s")
     report.table(names, rows)

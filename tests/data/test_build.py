@@ -14,6 +14,7 @@ from worldpatch.config import UserError
 from worldpatch.data import manifest, render, shards
 from worldpatch.data.build import Build, build, encode
 from worldpatch.generate.pipeline import load_vae
+from worldpatch.vae._load import vae_id
 from worldpatch.vae._pixels import to_tensor
 from worldpatch.worlds import _holdout
 
@@ -41,7 +42,7 @@ def test_a_build_ends_with_its_manifest(whole: Path, vae: Any):
     found = manifest.read(whole)
     assert [row.clip_id for row in found.rows] == list(contents(whole))
     latent = found.rows[0].latent
-    assert latent and latent.vae == shards.vae_id(vae.spec) and (latent.t, latent.h, latent.w) == (2, 4, 4)
+    assert latent and latent.vae == vae_id(vae.spec) and (latent.t, latent.h, latent.w) == (2, 4, 4)
 
 
 def test_an_interrupted_build_goes_on_to_the_same_set(whole: Path, tmp_path: Path, vae: Any):

@@ -16,6 +16,7 @@ from tests.builders import PATCH
 from worldpatch.config import UserError
 from worldpatch.data import loader, manifest, shards
 from worldpatch.data.loader import Batches, Item, LatentSet, ahead, choose_caption, share
+from worldpatch.vae._load import vae_id
 
 GRIDS = [((4, 4, 4), (1, 4, 6), (3, 6, 4), (2, 2, 2))[i % 4] for i in range(11)]
 
@@ -125,7 +126,7 @@ def test_every_clip_that_is_not_used_has_a_reason(tmp_path: Path):
         "bare": {"json": whole["json"]},
         "mute": whole | {"json": json.dumps(json.loads(record) | {"captions": {}}).encode()},
         "broken": whole | {"latent.safetensors": b"?"},
-        "own": whole | {"latent.safetensors": shards.write_latent(tensors, shards.vae_id(builders.SPEC))},
+        "own": whole | {"latent.safetensors": shards.write_latent(tensors, vae_id(builders.SPEC))},
         "foreign": whole | {"latent.safetensors": shards.write_latent(tensors, "another")},
         "kept": whole | {"json": record.replace('"rate"', '"split": "test", "rate"').encode()},
         "asked": whole | {"json": record.replace('"rate"', '"split": "train", "rate"').encode()},

@@ -15,7 +15,7 @@ from tests import builders
 from worldpatch import config, generate
 from worldpatch.cli import main
 from worldpatch.config import UserError
-from worldpatch.generate import characters, media
+from worldpatch.generate import characters, media, stored
 from worldpatch.generate.ops import _windows, blend, inpaint
 from worldpatch.generate.pipeline import Pipeline
 from worldpatch.types import Plan, Request
@@ -90,6 +90,30 @@ def test_a_video_goes_on(pipeline: Pipeline, home: Path, seconds: float, directi
     assert (kept == old).all()
     new = frames[len(old) :] if direction == "forward" else frames[: -len(old)]
     assert len(np.unique(new.reshape(len(new), -1), axis=0)) == len(new)
+
+
+def test_a_clip_of_ours_goes_on_from_its_latents(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    model = str(builders.exported(tmp_path / "tiny"))
+    flags = ["--model", model, "--steps", "1", "-q"]
+    clip = tmp_path / "clip.mp4"
+    assert main(["generate", "a ball", "--frames", "9", "--latents", *flags, "-o", str(clip)]) == 0
+    latents = stored.path_of(clip)
+    assert latents.exists()
+    pipeline = generate.load(Path(model))
+    height, width = given(clip).shape[1:3]
+    found = stored.find(clip, 9, height, width, pipeline)
+    assert found is not None and found.shape[1] == 3
+    plan = generate.plan(Request(ability="extend", params={"video": str(clip), "seconds": 0.5}), pipeline)
+    assert plan.known is not None
+    context = int((plan.start[:, 0, 0] == 0).sum())
+    assert torch.equal(plan.known[:, :context], found[:, 3 - context : 3])
+    assert stored.find(clip, 5, height, width, pipeline) is None
+    clip.write_bytes(clip.read_bytes() + b"?")
+    assert stored.find(clip, 9, height, width, pipeline) is None, "the clip is another one now"
+    latents.write_bytes(b"?")
+    assert stored.find(clip, 9, height, width, pipeline) is None
+    assert main(["extend", str(home / "one.mp4"), "--latents", *flags, "-o", str(tmp_path / "longer.mp4")]) == 0
+    assert stored.path_of(tmp_path / "longer.mp4").exists()
 
 
 def test_a_picture_goes_on(pipeline: Pipeline, home: Path):

@@ -4,7 +4,7 @@ import logging
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -37,6 +37,7 @@ Sampler = Annotated[str | None, typer.Option(help="euler, heun or dpmpp_2m.  [de
 StepCache = Annotated[
     float | None, typer.Option(help="Forecast steps up to this error, such as 0.2: twice as fast.  [default: 0]")
 ]
+Latents = Annotated[bool, typer.Option("--latents", help="Keep the latents, too: `extend` goes on from them.")]
 Threads = Annotated[int | None, typer.Option("--threads", help="CPU threads.  [default: all]")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless something is wrong.")]
 
@@ -44,7 +45,7 @@ SAMPLING: dict[str, Any] = {
     "output": Output, "model": Model, "loras": Loras, "seed": Seed, "variants": Variants, "steps": Steps,
     "guidance": Guidance, "guidance_interval": Interval, "guidance_rescale": Rescale, "sampler": Sampler,
     "step_cache": StepCache,
-    "threads_": Threads, "quiet": Quiet,
+    "keep": Latents, "threads_": Threads, "quiet": Quiet,
 }  # fmt: skip
 """Flags that every ability has."""
 
@@ -88,6 +89,7 @@ def generate(
     source: Annotated[
         Path | None, typer.Option("--from", help="Make again what made this file; other flags change it.")
     ] = None,
+    keep: Latents = False,
     quiet: Quiet = False,
 ) -> None:
     """Make a video, or an image, from a sentence.
@@ -108,17 +110,23 @@ def generate(
     }  # fmt: skip
     critic = _given({"best_of": best_of, "improve": improve})
     flags = _expand.Flags(on=expand, url=expand_url, model=expand_model)
-    _generate(_given(fields), assign(_given(params), set_ or []), critic, flags, source, output, threads_, quiet)
+    given = assign(_given(params), set_ or [])
+    _generate(_given(fields), given, critic, flags, source, _Where(output, keep), threads_, quiet)
 
 
 def direct(ability: str, params: dict[str, Any], flags: dict[str, Any]) -> None:
     """Make what an ability is asked for: its parameters, and the given ones of `SAMPLING`."""
-    fields = {k: v for k, v in flags.items() if k not in ("output", "threads_", "quiet")}
+    fields = {k: v for k, v in flags.items() if k not in ("output", "keep", "threads_", "quiet")}
     fields |= {"ability": ability} | ({"loras": tuple(flags["loras"])} if "loras" in flags else {})
-    output = flags.get("output") or _named(ability, params)
-    _generate(
-        fields, params, {}, _expand.Flags(), None, output, flags.get("threads_"), flags.get("quiet", False)
-    )  # fmt: skip
+    where = _Where(flags.get("output") or _named(ability, params), flags.get("keep", False))
+    _generate(fields, params, {}, _expand.Flags(), None, where, flags.get("threads_"), flags.get("quiet", False))
+
+
+class _Where(NamedTuple):
+    """The file to write, and whether to keep latents beside it."""
+
+    output: Path | None
+    keep: bool
 
 
 def _named(ability: str, params: dict[str, Any]) -> Path:
@@ -133,7 +141,7 @@ def _given(values: dict[str, Any]) -> dict[str, Any]:
 
 def _generate(
     fields: dict[str, Any], params: dict[str, Any], critic: dict[str, int], flags: _expand.Flags, source: Path | None,
-    output: Path | None, threads_: int | None, quiet: bool,
+    where: _Where, threads_: int | None, quiet: bool,
 ) -> None:  # fmt: skip
     """Sample what is asked for and write it; everything that can be refused is refused before the work."""
     begun = time.monotonic()
@@ -146,7 +154,7 @@ def _generate(
     if former is None and "ability" not in fields and "prompt" not in params:
         raise UserError("the prompt is missing: say what the video shows, such as 'a red ball falls'")
     request = replace(request, **fields, params=_merged(request.params, params))
-    output = output or Path("out") / f"{_slug(request.params.get('prompt', ''))}.mp4"
+    output = where.output or Path("out") / f"{_slug(request.params.get('prompt', ''))}.mp4"
     files.check(output, request.variants)
     threads(former.threads if former and threads_ is None else threads_)
     with meter(quiet) as progress:
@@ -160,7 +168,7 @@ def _generate(
         generate.check(request, pipeline)
         _compare(former, recipe, "loras" in fields)
         _note_words(request, pipeline.record or {})
-        made = _make(recipe, former, critic, output, pipeline, progress)
+        made = _make(recipe, former, critic, where._replace(output=output), pipeline, progress)
     if not quiet:
         print(_summary(made.result, made.paths, time.monotonic() - begun))
         print(made.story, end="")
@@ -178,7 +186,7 @@ class _Made:
     stopped: bool = False
 
 
-def _make(recipe: Any, former: Any, critic: dict[str, int], output: Path, pipeline: Any, progress: Meter) -> _Made:
+def _make(recipe: Any, former: Any, critic: dict[str, int], where: _Where, pipeline: Any, progress: Meter) -> _Made:
     """Makes what the recipe asks for and saves it.
 
     A critic that chose the former clip is asked again only if something has changed.
@@ -186,23 +194,25 @@ def _make(recipe: Any, former: Any, critic: dict[str, int], output: Path, pipeli
     from worldpatch import generate
     from worldpatch.generate import files
 
+    assert where.output is not None
+    output, spec = where.output, pipeline.spec if where.keep else None
     old = former.critic if former and former.critic else {}
     asked = {"improve": 0} | {k: v for k, v in old.items() if k != "steps"} | critic
     if not asked["improve"] and asked.get("best_of", 1) == 1:
         result = generate.run(recipe.request, pipeline, progress)
-        return _Made(result=result, paths=files.save(result, output, recipe))
+        return _Made(result=result, paths=files.save(result, output, recipe, spec))
     from worldpatch.evals import _story
     from worldpatch.evals import critic as judge
 
     if old and not critic and recipe.request == former.request:
         steps = judge.steps_of(old["steps"])
         result = judge.remake(recipe.request, steps, pipeline, progress)
-        return _Made(result=result, paths=files.save(result, output, replace(recipe, critic=old)))
+        return _Made(result=result, paths=files.save(result, output, replace(recipe, critic=old), spec))
     _story.check(output)
     asked.setdefault("best_of", judge.TOGETHER)
     chosen = judge.improve(recipe.request, pipeline, asked["improve"], asked["best_of"], progress=progress)
     recipe = replace(recipe, critic={**asked, "steps": [asdict(step) for step in chosen.steps]})
-    paths = files.save(chosen.result, output, recipe) + _story.save(chosen, output)
+    paths = files.save(chosen.result, output, recipe, spec) + _story.save(chosen, output)
     return _Made(result=chosen.result, paths=paths, story=_story.story(chosen) + "\n", stopped=chosen.stopped)
 
 

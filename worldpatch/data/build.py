@@ -14,6 +14,7 @@ from worldpatch import config
 from worldpatch.config import UserError
 from worldpatch.data import manifest, render, shards
 from worldpatch.types import Clip
+from worldpatch.vae._load import vae_id
 from worldpatch.vae._pixels import to_tensor
 from worldpatch.worlds import _holdout
 
@@ -58,7 +59,7 @@ def build(
     keys = [key for shard in sorted(folder.glob("shard-*.tar")) for key, _ in shards.scan(shard)]
     done = int(keys[-1].split("-")[2]) + 1 - plan.first if keys else 0
     indices = range(plan.first + done, plan.first + plan.clips)
-    writer, count, name = shards.Writer(folder, plan.per_shard), len(keys), shards.vae_id(vae.spec)
+    writer, count, name = shards.Writer(folder, plan.per_shard), len(keys), vae_id(vae.spec)
     rendered = render.clips(plan.world, plan.options, plan.seed, indices, plan.workers)
     for i, (index, clip) in enumerate(zip(indices, rendered, strict=True), start=done):
         for v, variant in enumerate(_variants(plan, index, clip)):

@@ -25,6 +25,7 @@ from worldpatch.config import UserError
 from worldpatch.data import _order, manifest, shards
 from worldpatch.data.manifest import Manifest, Row
 from worldpatch.types import Camera, LatentSpec, Reference
+from worldpatch.vae._load import vae_id
 
 COLUMNS = ("clip_id", "shard", "members", "fps", "captions", "latent", "sim_params", "split", "problem")
 CACHE = 2 << 30  # bytes of latents kept in memory, for all sets of a process together
@@ -251,7 +252,7 @@ def _reason(row: Row, spec: LatentSpec | None, captioned: bool, split: str) -> s
         return "damaged"
     if row.latent is None:
         return "without a latent"
-    if spec and (row.latent.c != spec.channels or (row.latent.vae and row.latent.vae != shards.vae_id(spec))):
+    if spec and (row.latent.c != spec.channels or (row.latent.vae and row.latent.vae != vae_id(spec))):
         return "encoded by another autoencoder"
     if captioned and not row.captions:
         return "without a caption"

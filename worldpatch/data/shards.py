@@ -13,7 +13,6 @@
 `data/manifest.py` says where in which tar each of these lies, and `fetch` reads one without the rest.
 """
 
-import hashlib
 import io
 import json
 import os
@@ -30,8 +29,8 @@ from jaxtyping import Float
 from safetensors.torch import load, save
 from torch import Tensor
 
-from worldpatch.config import UserError, dump
-from worldpatch.types import Camera, Clip, LatentSpec
+from worldpatch.config import UserError
+from worldpatch.types import Camera, Clip
 
 OPEN_FILES = 64  # tars that `fetch` keeps open
 
@@ -188,11 +187,6 @@ def read_camera(content: bytes) -> Camera:
 
 def write_latent(latent: dict[str, Tensor], vae: str) -> bytes:
     return save({k: v.contiguous() for k, v in latent.items()}, {"vae": vae} if vae else None)
-
-
-def vae_id(spec: LatentSpec) -> str:
-    """A name for an autoencoder: a hash of its latents' geometry and statistics, which no two trainings share."""
-    return hashlib.sha256(json.dumps(dump(spec)).encode()).hexdigest()[:16]
 
 
 def read_latent(content: bytes) -> dict[str, Tensor]:

@@ -9,9 +9,9 @@ import torch
 
 from worldpatch import __version__, config
 from worldpatch.config import UserError
-from worldpatch.generate import lora
+from worldpatch.generate import lora, stored
 from worldpatch.generate.models import fingerprint
-from worldpatch.types import Request, Result
+from worldpatch.types import LatentSpec, Request, Result
 from worldpatch.video import sheet, write
 
 
@@ -69,14 +69,18 @@ def check(path: Path, variants: int) -> None:
         write.check(sheet_of(path))
 
 
-def save(result: Result, path: Path, recipe: Recipe) -> list[Path]:
-    """Write every variant with its recipe inside, and for several a sheet; returns the paths. Each appears whole."""
+def save(result: Result, path: Path, recipe: Recipe, spec: LatentSpec | None = None) -> list[Path]:
+    """Write every variant with its recipe inside, and for several a sheet; returns the paths. Each appears whole.
+
+    With `spec`, that of the latents, these are kept beside each variant.
+    """
     clips = [frames.numpy() for frames in result.frames.cpu()]
     files = outputs(path, len(clips))
     metadata: dict[str, Any] = dataclasses.asdict(recipe)
     for file, frames in zip(files, clips, strict=True):
         write.write(file, frames, result.rate, metadata)
+    beside = [stored.save(*pair, spec) for pair in zip(files, result.latents, strict=True)] if spec else []
     if len(clips) > 1:
-        files.append(sheet_of(path))
-        sheet.contact_sheet(clips, [f"variant {i + 1}" for i in range(len(clips))], files[-1])
-    return files
+        beside.append(sheet_of(path))
+        sheet.contact_sheet(clips, [f"variant {i + 1}" for i in range(len(clips))], beside[-1])
+    return files + beside

@@ -1,5 +1,6 @@
 """Trained weights from a folder to a module: an autoencoder, and the pieces that other models load with as well."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from torch import nn
 
 from worldpatch import config
 from worldpatch.config import UserError
+from worldpatch.types import LatentSpec
 
 
 def load(folder: Path) -> Any:
@@ -48,3 +50,8 @@ def load_weights(model: nn.Module, path: Path) -> None:
     except (SafetensorError, OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path} is damaged or of another model ({reason}): fetch the model folder again") from error
+
+
+def vae_id(spec: LatentSpec) -> str:
+    """A name for an autoencoder: a hash of its latents' geometry and statistics, which no two trainings share."""
+    return hashlib.sha256(json.dumps(config.dump(spec)).encode()).hexdigest()[:16]

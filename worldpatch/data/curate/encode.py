@@ -13,6 +13,7 @@ from worldpatch.data.curate.records import Job
 from worldpatch.data.curate.split import media
 from worldpatch.types import Clip
 from worldpatch.vae import _load
+from worldpatch.vae._load import vae_id
 from worldpatch.video import read
 from worldpatch.video._atomic import atomic
 
@@ -50,4 +51,4 @@ def name(folder: str) -> str:
 @cache
 def _vae(folder: str, device: str) -> tuple[Any, str]:
     vae = _load.load(Path(folder)).to(device)
-    return vae, shards.vae_id(vae.spec)
+    return vae, vae_id(vae.spec)

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from worldpatch.generate import media
+from worldpatch.generate import media, stored
 from worldpatch.generate.ops._form import Size
 from worldpatch.generate.ops._known import finished
 from worldpatch.generate.ops._windows import draw, reach
@@ -39,7 +39,8 @@ def plan(params: Params, pipeline: Pipeline) -> Script:
     kind = "clip" if forward else "continuation"
     # Groups are filled at the far end: what is next to the join stays as it is.
     full, filled = media.fill(frames, stride, kind, before=forward)
-    stream = media.encode(full, pipeline, kind)
+    kept = stored.find(params.video, len(full), height, width, pipeline) if forward and not filled else None
+    stream = media.encode(full, pipeline, kind) if kept is None else kept
     # Backwards the first new latent is a single frame.
     count = max(1, -(-new // stride)) if forward else 1 + max(0, -(-(new - 1) // stride))
     missing = torch.zeros(stream.shape[0], count, *stream.shape[2:])

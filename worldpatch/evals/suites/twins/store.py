@@ -22,6 +22,7 @@ from worldpatch.data import render, shards
 from worldpatch.data.loader import LatentSet
 from worldpatch.evals.suites._task import Form
 from worldpatch.types import Clip, LatentSpec
+from worldpatch.vae._load import vae_id
 from worldpatch.vae._pixels import to_tensor
 
 PAIRS = 64
@@ -115,7 +116,7 @@ def build(
             for twin in TWINS:
                 clip = getattr(pair, twin)
                 latent = _encode(vae, clip, pair.control, device)
-                writer.write(f"{kind}-{number:04d}-{k}-{twin}", shards.members(clip, latent, shards.vae_id(vae.spec)))
+                writer.write(f"{kind}-{number:04d}-{k}-{twin}", shards.members(clip, latent, vae_id(vae.spec)))
         if kind == KINDS[-1]:
             writer.rest()
         if progress:
