@@ -69,8 +69,8 @@ def directed() -> Run:
     """On from `last`: far more known beginnings, ends and boxes, tracks of objects, pictures of subjects and looks."""
     run = last()
     options = {
-        **run.options, "start_from": "out/last/export", "whole": 0.45, "forcing": 0.25, "keep_camera": 0.35,
-        "keep_tracks": 0.3, "references": 0.25, "continuations": 0.2,
+        **run.options, "start_from": "out/last/export", "whole": 0.45, "forcing": 0.25, "keep_camera": 0.4,
+        "keep_tracks": 0.4, "drop_hinted": 0.4, "references": 0.25, "continuations": 0.2,
     }  # fmt: skip
     optim = dataclasses.replace(run.optim, rate=1.2e-3, warmup=100, decay=0.6)
     return dataclasses.replace(run, steps=6000, seed=2, options=options, optim=optim)

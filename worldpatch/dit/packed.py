@@ -276,9 +276,9 @@ class Model(nn.Module):
 
 
 def _widen_hints(model: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
-    """Weights from when the camera was the only hint: what came since says nothing yet."""
+    """Weights from when the camera was the only hint, a quarter as loud: what came since says nothing yet."""
     if (old := state.pop(f"{prefix}embed_camera.weight", None)) is not None:
-        state[f"{prefix}embed_hints.weight"] = nn.functional.pad(old, (0, HINTS - old.shape[1]))
+        state[f"{prefix}embed_hints.weight"] = nn.functional.pad(old / 4, (0, HINTS - old.shape[1]))
 
 
 def _shape_features(s) -> list[float]:

@@ -10,6 +10,8 @@ from worldpatch.types import HINTS, Camera, Hints, Plan, Role
 
 REACH = 2.0  # latent pixels: how far from a track its patches know of it (standard deviation)
 FULL = 4.0  # latent pixels that offsets, and motions within one latent frame, are measured in
+# What differs from patch to patch is small, and a whisper at the input is learned late (docs/LOG.md: say loudly).
+LOUD = 4.0
 
 
 def hints(plan: Plan, position: Float[Tensor, "n 3"], stride_t: int, stride_s: int) -> Hints:
@@ -22,7 +24,7 @@ def hints(plan: Plan, position: Float[Tensor, "n 3"], stride_t: int, stride_s: i
     if plan.tracks is not None:
         size = torch.tensor(plan.grid[1:]) * stride_s
         found[:, 7:12] = nearness(torch.from_numpy(plan.tracks), position, frame, size, stride_t, stride_s)
-    return found
+    return LOUD * found
 
 
 def likeness(role: Role, count: int) -> Hints:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -36,7 +37,8 @@ class Config:
 
     `weights`, one per folder, say how often clips of each come; without them every clip comes once per epoch.
 
-    Shares: `drop_text` of the samples lose their caption; of clips that came with a caption and have one that a model
+    Shares: `drop_text` of the samples lose their caption, `drop_hinted` of those that see a camera or tracks: what words
+    tell as well is not learned from hints, and of the captions that are left half say nothing of the camera. Of clips that came with a caption and have one that a model
     wrote, `generated` show the latter; `keep_camera` see the camera's rays, `keep_tracks` where some of the objects
     go, `references` a picture of another clip of the same subject or look; `images` are one keyframe, `continuations`
     are crops of the latent stream that begin in its middle; `whole` have one noise time throughout, of the others
@@ -55,6 +57,7 @@ class Config:
     drop_text: float = 0.1
     keep_camera: float = 0.3
     keep_tracks: float = 0.0
+    drop_hinted: float = 0.1
     references: float = 0.0
     generated: float = 0.95
     images: float = 0.08
@@ -151,11 +154,15 @@ class Task:
             references = refer(self.data[number], role, generator)
             if role == "subject" and chance(0.5):
                 caption = untold(caption, self.likeness.colour(number))
+        camera = item.camera if chance(options.keep_camera) else None
+        tracks = _some(item.tracks, below) if chance(options.keep_tracks) else None
+        hinted = camera is not None or tracks is not None
+        if camera is not None and chance(0.5):
+            caption = unfilmed(caption)
         plan = Plan(
-            start=torch.ones(item.latent.shape[1:]), rate=item.rate, known=item.latent.float(),
-            prompt="" if chance(options.drop_text) else caption, references=references,
-            camera=item.camera if chance(options.keep_camera) else None,
-            tracks=_some(item.tracks, below) if chance(options.keep_tracks) else None,
+            start=torch.ones(item.latent.shape[1:]), rate=item.rate, known=item.latent.float(), references=references,
+            prompt="" if chance(options.drop_hinted if hinted else options.drop_text) else caption, camera=camera,
+            tracks=tracks,
         )  # fmt: skip
         keyframes = item.keyframes
         if keyframes and chance(options.images):
@@ -268,6 +275,13 @@ class Task:
             "training": state, "earlier": self.earlier,
         }  # fmt: skip
         (folder / "model.json").write_text(json.dumps(record, indent=1))
+
+
+def unfilmed(caption: str) -> str:
+    """A caption without what it says of the camera; "towards the camera" is said of something else."""
+    parts = re.split(r"(?<=[.,])\s+", caption)
+    kept = [part for part in parts if not re.match(r"(?:the |a )?(?:still |static )?camera\b", part, re.IGNORECASE)]
+    return " ".join(kept).rstrip(",")
 
 
 def _cut(plan: Plan, kind: Kind, latent: Tensor) -> Plan:
