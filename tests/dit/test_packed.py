@@ -266,3 +266,15 @@ def test_compiled_equals_eager(name: str):
     for key, p in model.named_parameters():
         assert p.grad is not None
         close(p.grad, eager[key], key)
+
+
+def test_weights_from_before_the_hints_give_the_same_velocities(name: str):
+    """The camera was the only hint then: seven columns, said at a quarter of the loudness."""
+    model, (packed, cond) = builders.backbone(name), builders.mixed()
+    state = dict(model.state_dict())
+    weight = state.pop("embed_hints.weight").clone()
+    weight[:, 7:] = 0
+    model.load_state_dict(state | {"embed_camera.weight": 4 * weight[:, :7]})
+    found = builders.velocity_of(model, packed, cond)
+    model.load_state_dict(state | {"embed_hints.weight": weight})
+    torch.testing.assert_close(found, builders.velocity_of(model, packed, cond))

@@ -6,7 +6,7 @@ import torch
 
 from tests import builders
 from tests.builders import PATCH, SPEC, STRIDE_S
-from worldpatch.flow.hints import FULL, rays
+from worldpatch.flow.hints import FULL, LOUD, rays
 from worldpatch.flow.pack import pack
 from worldpatch.types import Camera, Plan, Reference
 
@@ -64,7 +64,7 @@ def told(tracks: np.ndarray, grid: tuple[int, int, int] = (3, 8, 8)) -> torch.Te
     plan = Plan(start=torch.ones(grid), rate=8.0, tracks=tracks.astype(np.float32))
     hints = pack([plan], PATCH, SPEC).hints
     assert not hints[:, :7].any() and not hints[:, 12:].any()
-    return hints[:, 7:12].reshape(grid[0], grid[1] // 2, grid[2] // 2, 5)
+    return hints[:, 7:12].reshape(grid[0], grid[1] // 2, grid[2] // 2, 5) / LOUD
 
 
 def test_a_track_is_told_to_the_patches_near_it():

@@ -94,3 +94,25 @@ def test_latents_of_another_autoencoder_are_refused(options, tmp_path: Path):
     writer.flush()
     with pytest.raises(config.UserError, match="2 clips in, 0 used; 2 encoded by another autoencoder"):
         task(options, data=(str(tmp_path),))
+
+
+def test_hinted_samples_lose_more_words(options):
+    found = task(options, drop_text=0.0, drop_hinted=1.0, keep_camera=0.5, images=0.0, continuations=0.0)
+    for step in range(10):
+        packed, _, words = found.batch(step)
+        for sample, caption in enumerate(words):
+            rows = [packed.hints[s.start : s.stop, 6].any() for s in packed.segments if s.sample == sample]
+            assert (caption == "") == bool(rows[-1])
+
+
+@pytest.mark.parametrize(
+    ("caption", "left"),
+    [
+        ("a red ball falls, the camera orbits right", "a red ball falls"),
+        ("A red ball rolls towards the camera. The camera does not move.", "A red ball rolls towards the camera."),
+        ("show me a red can, still camera", "show me a red can"),
+        ("The camera pans to the left. A box falls.", "A box falls."),
+    ],
+)
+def test_what_is_said_of_the_camera_can_be_left_out(caption: str, left: str):
+    assert dit.unfilmed(caption) == left

@@ -37,12 +37,13 @@ class Config:
 
     `weights`, one per folder, say how often clips of each come; without them every clip comes once per epoch.
 
-    Shares: `drop_text` of the samples lose their caption, `drop_hinted` of those that see a camera or tracks: what words
-    tell as well is not learned from hints, and of the captions that are left half say nothing of the camera. Of clips that came with a caption and have one that a model
-    wrote, `generated` show the latter; `keep_camera` see the camera's rays, `keep_tracks` where some of the objects
-    go, `references` a picture of another clip of the same subject or look; `images` are one keyframe, `continuations`
-    are crops of the latent stream that begin in its middle; `whole` have one noise time throughout, of the others
-    `forcing` one per latent frame, and the rest a part that is known.
+    Shares: `drop_text` of the samples lose their caption, `drop_hinted` of those that see a camera or tracks: what
+    words tell as well is not learned from hints, and of the captions that are left half say nothing of the camera. Of
+    clips that came with a caption and have one that a model wrote, `generated` show the latter. `keep_camera` see the
+    camera's rays, `keep_tracks` where some of the objects go, `references` a picture of another clip of the same
+    subject or look; `images` are one keyframe, `continuations` are crops of the latent stream that begin in its
+    middle; `whole` have one noise time throughout, of the others `forcing` one per latent frame, and the rest a part
+    that is known.
     """
 
     data: tuple[str, ...]
