@@ -7,6 +7,7 @@ import dataclasses
 
 from worldpatch.train.loop import Run
 from worldpatch.train.optim import Optim
+from worldpatch.train.stages.dit import DIRECTED
 
 LEVEL = {"level": 4, "height": 128, "width": 128}
 
@@ -40,9 +41,10 @@ def dit() -> Run:
 
 
 def last() -> Run:
-    """The last third, with more kinds of known patches, at a falling rate: about 4 minutes of an H200 are planned."""
+    """The last third, with known beginnings, ends and boxes, cameras, tracks and likenesses, at a falling rate: about 4
+    minutes of an H200 are planned."""
     run = dit()
-    options = {**run.options, "start_from": "out/gpu/dit/export", "whole": 0.6, "keep_camera": 0.3}
+    options = {**run.options, "start_from": "out/gpu/dit/export", **DIRECTED}
     return dataclasses.replace(
         run, steps=6_000, seed=1, options=options, optim=dataclasses.replace(run.optim, warmup=50, decay=0.9)
     )

@@ -13,14 +13,15 @@ r"""The shipped model: a small tabletop world of one to three solids, trained on
     worldpatch train recipes/tabletop.py:decoder --out out/decoder
     worldpatch train recipes/tabletop.py:directed --out out/directed
 
-What ships is the transformer of `directed` with the autoencoder of `decoder`. Measured results stand in
-checkpoints/tabletop/card.md.
+`directed` is in training (docs/directing.md); what ships is the transformer of `last` with the autoencoder of `decoder`.
+Measured results stand in checkpoints/tabletop/card.md.
 """
 
 import dataclasses
 
 from worldpatch.train.loop import Run
 from worldpatch.train.optim import Optim
+from worldpatch.train.stages.dit import DIRECTED
 
 
 def vae() -> Run:
@@ -68,10 +69,7 @@ def last() -> Run:
 def directed() -> Run:
     """On from `last`: far more known beginnings, ends and boxes, tracks of objects, pictures of subjects and looks."""
     run = last()
-    options = {
-        **run.options, "start_from": "out/last/export", "whole": 0.45, "forcing": 0.25, "keep_camera": 0.4,
-        "keep_tracks": 0.4, "drop_hinted": 0.4, "references": 0.25, "continuations": 0.2,
-    }  # fmt: skip
+    options = {**run.options, "start_from": "out/last/export", **DIRECTED}
     optim = dataclasses.replace(run.optim, rate=1.2e-3, warmup=100, decay=0.6)
     return dataclasses.replace(run, steps=6000, seed=2, options=options, optim=optim)
 

@@ -97,6 +97,14 @@ def note_size(pipeline: Pipeline, frames: int, height: int, width: int) -> None:
         )
 
 
+def note_unseen(pipeline: Pipeline, share: str, what: str) -> None:
+    """Say where a model was never trained on what it is given: `share` names the option of its training."""
+    record = pipeline.record or {}
+    runs = [run.get("run", {}) for run in (record.get("training", {}), *record.get("earlier", []))]
+    if not any(run.get("options", {}).get(share) for run in runs):
+        log.warning(f"this model never saw {what} in training: expect it to pass them over")
+
+
 def nearest(height: int, width: int, side: int) -> list[tuple[int, int]]:
     """The two allowed sizes (height, width) nearest to a wished one."""
     sides = range(side, LONGEST_SIDE + 1, side)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pydantic import Field
 
 from worldpatch.config import UserError
-from worldpatch.generate.ops._form import Form
+from worldpatch.generate.ops._form import Form, note_unseen
 from worldpatch.generate.ops._known import likenesses
 from worldpatch.generate.ops.animate import begin
 from worldpatch.generate.pipeline import Pipeline
@@ -31,6 +31,7 @@ def plan(params: Params, pipeline: Pipeline) -> Plan:
     """All noise, with the pictures as references of no time. Raises UserError where there is none."""
     if not params.subject and not params.look:
         raise UserError("give at least one picture, as subject or as look; without any, `generate` is what you want")
+    note_unseen(pipeline, "references", "pictures of subjects or looks")
     made = begin(params, params.prompt, None, params.fit, pipeline)
     size = made.grid[1] * pipeline.spec.stride_s, made.grid[2] * pipeline.spec.stride_s
     given: dict[Role, tuple[str, ...]] = {"subject": params.subject, "look": params.look}

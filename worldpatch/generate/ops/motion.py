@@ -8,7 +8,7 @@ from jaxtyping import Float
 from pydantic import Field
 
 from worldpatch.config import UserError
-from worldpatch.generate.ops._form import Form
+from worldpatch.generate.ops._form import Form, note_unseen
 from worldpatch.generate.ops.animate import begin
 from worldpatch.generate.pipeline import Pipeline
 from worldpatch.types import Plan
@@ -33,6 +33,7 @@ class Params(Form):
 
 def plan(params: Params, pipeline: Pipeline) -> Plan:
     """All noise, or a known first frame, with the tracks. Raises UserError on a path that cannot be read."""
+    note_unseen(pipeline, "keep_tracks", "paths")
     made = begin(params, params.prompt, params.image, params.fit, pipeline)
     t, h, w = made.grid
     times = np.arange(pipeline.spec.frames(t)) / made.rate

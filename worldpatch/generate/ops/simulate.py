@@ -11,7 +11,7 @@ from pydantic import Field
 from worldpatch import config
 from worldpatch.config import UserError
 from worldpatch.generate import media
-from worldpatch.generate.ops._form import Form, note_size
+from worldpatch.generate.ops._form import Form, note_size, note_unseen
 from worldpatch.generate.ops._known import strength_to_time
 from worldpatch.generate.pipeline import Pipeline
 from worldpatch.types import Clip, Plan
@@ -39,6 +39,7 @@ def plan(params: Params, pipeline: Pipeline) -> Plan:
     """
     (height, width), frames, rate = params.sides(pipeline), params.length(pipeline), params.rate(pipeline)
     note_size(pipeline, frames, height, width)
+    note_unseen(pipeline, "keep_tracks", "paths")
     clip = _play(params, height, width, frames, rate)
     assert clip.truth is not None
     known = media.encode(clip.frames, pipeline)
