@@ -13,7 +13,7 @@ r"""The shipped model: a small tabletop world of one to three solids, trained on
     worldpatch train recipes/tabletop.py:decoder --out out/decoder
     worldpatch train recipes/tabletop.py:directed --out out/directed
 
-`directed` is in training (docs/directing.md); what ships is the transformer of `last` with the autoencoder of `decoder`.
+`directed` is in training (docs/directing.md); what ships is the transformer of `last`, the autoencoder of `decoder`.
 Measured results stand in checkpoints/tabletop/card.md.
 """
 
