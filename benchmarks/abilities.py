@@ -116,6 +116,8 @@ def tries(folder: Path, arguments: argparse.Namespace) -> Iterator[Try]:
     yield Try(ability="remix", params={"video": one, "prompt": recoloured, "strength": 0.5}, told=recoloured)
     half = {"video": one, "prompt": told[0], "box": (0.5, 0.0, 0.5, 1.0)}
     yield Try(ability="inpaint", params=half, told="its right half")
+    swap = {"video": one, "old": told[0], "new": recoloured}
+    yield Try(ability="swap", params=swap, told=f"the same by swapping: {recoloured}")
     yield Try(ability="reframe", params={"video": one, "width": 96, "height": 64}, told="from 1:1 to 3:2")
     yield Try(
         ability="camera", params={"prompt": "a red ball stands still", "orbit": 60.0}, told="60 degrees to the right"
