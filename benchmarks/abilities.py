@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from _directed import SEED, TRIALS, run
 from _machine import Report, parser
+from PIL import Image
 
 from worldpatch import generate
 from worldpatch.evals import directing
@@ -60,6 +61,7 @@ def main() -> None:
         sheet = arguments.output.with_suffix(".png")
         told, clips = zip(*pictures, strict=True)
         contact_sheet(clips, told, sheet, columns=1, frames_per_clip=12, scale=1)
+        Image.open(sheet).quantize(256).save(sheet, optimize=True)  # a third of the size, for it is in the repository
         report.say(f"\n![Twelve frames of each: every ability once, then the first of each trial]({sheet.name})")
     report.bars(bars)
     report.finish()

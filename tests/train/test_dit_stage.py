@@ -32,7 +32,7 @@ def test_a_batch_is_a_pure_function_of_seed_and_step(options):
 
 
 def test_conditions_are_dropped_at_their_shares(options):
-    found = task(options, drop_text=0.5, drop_hinted=0.5, keep_camera=0.5, images=0.2, continuations=0.2)
+    found = task(options, drop_text=0.5, keep_camera=0.5, images=0.2, continuations=0.2)
     captions, kinds, cameras = [], [], []
     for step in range(60):
         packed, _, words = found.batch(step)

@@ -78,13 +78,13 @@ def training_plan(
     elif which < 1 - whole:
         way = _known_part(t, bool(keyframes), generator)
         if way in ("beginning", "both ends"):
-            start[: _upto(1, t - (way == "both ends"), generator)] = 0
+            start[: 1 + below(t - 1 - (way == "both ends"), generator)] = 0
         if way in ("end", "both ends"):
-            start[t - _upto(1, max(2, t // 2), generator) :] = 0
+            start[t - 1 - below(max(1, t // 2 - 1), generator) :] = 0
         if way == "outside":
             _keep_outside_box(start, patch, generator)
         if way == "keyframes":
-            chosen = torch.randperm(len(keyframes), generator=generator)[: _upto(1, len(keyframes) + 1, generator)]
+            chosen = torch.randperm(len(keyframes), generator=generator)[: 1 + below(len(keyframes), generator)]
             references += tuple(keyframes[int(i)] for i in chosen.sort().values)
     return replace(plan, start=start, references=references)
 
@@ -101,9 +101,9 @@ def _known_part(t: int, keyframes: bool, generator: Generator) -> str:
     return ways[int(drawn)]
 
 
-def _upto(low: int, high: int, generator: Generator) -> int:
-    """A whole number from low to high - 1."""
-    return int(torch.randint(low, high, (), generator=generator))
+def below(high: int, generator: Generator) -> int:
+    """A whole number from 0 to high - 1."""
+    return int(torch.randint(high, (), generator=generator))
 
 
 def _keep_outside_box(start: Float[Tensor, "t h w"], patch: tuple[int, int, int], generator: Generator) -> None:
@@ -112,8 +112,9 @@ def _keep_outside_box(start: Float[Tensor, "t h w"], patch: tuple[int, int, int]
     spans = []
     for side, p in zip(start.shape, patch, strict=True):
         count = side // p
-        size = int(torch.randint((count + 1) // 2, count + 1, (), generator=generator))
-        first = int(torch.randint(0, count - size + 1, (), generator=generator))
+        least = (count + 1) // 2
+        size = least + below(count + 1 - least, generator)
+        first = below(count - size + 1, generator)
         spans.append(slice(first * p, (first + size) * p))
     keep[tuple(spans)] = True
     start[~keep] = 0

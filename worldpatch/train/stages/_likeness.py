@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Generator
 
 from worldpatch.data.loader import Item
 from worldpatch.data.manifest import Row
+from worldpatch.flow.noise import below
 from worldpatch.types import UNTOLD, Reference, Role
 
 DECOR = ("look", "floor", "pattern", "gloss", "wall")
@@ -62,15 +62,15 @@ class Likeness:
         found = [(role, numbers) for role, numbers in found if numbers]
         if not found:
             return None
-        role, numbers = found[_below(len(found), generator)]
-        return role, numbers[_below(len(numbers), generator)]
+        role, numbers = found[below(len(found), generator)]
+        return role, numbers[below(len(numbers), generator)]
 
 
 def refer(item: Item, role: Role, generator: Generator) -> tuple[Reference, ...]:
     """A picture of a clip, as a reference of no time."""
     if not item.keyframes:
         return ()
-    picture = item.keyframes[_below(len(item.keyframes), generator)]
+    picture = item.keyframes[below(len(item.keyframes), generator)]
     return (replace(picture, latent=picture.latent.float(), time=None, role=role),)
 
 
@@ -83,7 +83,3 @@ def untold(caption: str, colour: str) -> str:
 
 def _at_size(row: Row, trait: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
     return None if trait is None or row.latent is None else (*trait, row.latent.h, row.latent.w)
-
-
-def _below(count: int, generator: Generator) -> int:
-    return int(torch.randint(count, (), generator=generator))

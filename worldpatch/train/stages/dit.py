@@ -4,7 +4,7 @@ import json
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 
 BINS = 10
 DIRECTED = {
-    "whole": 0.45, "forcing": 0.25, "keep_camera": 0.4, "keep_tracks": 0.4, "drop_hinted": 0.4, "references": 0.25,
-    "continuations": 0.2,
+    "whole": 0.45, "forcing": 0.25, "keep_camera": 0.4, "keep_tracks": 0.4, "drop_hinted": 0.4, "unfilmed": 0.5,
+    "references": 0.25, "continuations": 0.2,
 }  # fmt: skip
 """Options of a model that is to be directed: more known beginnings, ends and boxes, cameras, tracks and likenesses."""
 
@@ -42,13 +42,13 @@ class Config:
 
     `weights`, one per folder, say how often clips of each come; without them every clip comes once per epoch.
 
-    Shares: `drop_text` of the samples lose their caption, `drop_hinted` of those that see a camera or tracks: what
-    words tell as well is not learned from hints, and of the captions that are left half say nothing of the camera. Of
-    clips that came with a caption and have one that a model wrote, `generated` show the latter. `keep_camera` see the
-    camera's rays, `keep_tracks` where some of the objects go, `references` a picture of another clip of the same
-    subject or look; `images` are one keyframe, `continuations` are crops of the latent stream that begin in its
-    middle; `whole` have one noise time throughout, of the others `forcing` one per latent frame, and the rest a part
-    that is known.
+    Shares: `drop_text` of the samples lose their caption, of those that see a camera or tracks at least `drop_hinted`:
+    what words tell as well is not learned from hints; `unfilmed` of those that see a camera keep a caption that says
+    nothing of it. Of clips that came with a caption and have one that a model wrote, `generated` show the latter.
+    `keep_camera` see the camera's rays, `keep_tracks` where some of the objects go, `references` a picture of another
+    clip of the same subject or look; `images` are one keyframe, `continuations` are crops of the latent stream that
+    begin in its middle; `whole` have one noise time throughout, of the others `forcing` one per latent frame, and the
+    rest a part that is known.
     """
 
     data: tuple[str, ...]
@@ -63,7 +63,8 @@ class Config:
     drop_text: float = 0.1
     keep_camera: float = 0.3
     keep_tracks: float = 0.0
-    drop_hinted: float = 0.1
+    drop_hinted: float = 0.0
+    unfilmed: float = 0.0
     references: float = 0.0
     generated: float = 0.95
     images: float = 0.08
@@ -148,9 +149,6 @@ class Task:
         def chance(share: float) -> bool:
             return bool(torch.rand((), generator=generator) < share)
 
-        def below(high: int) -> int:
-            return int(torch.randint(high, (), generator=generator))
-
         options = self.options
         caption = choose_caption(item, options.generated, generator)
         alike = self.likeness.draw(item.key, generator) if chance(options.references) else None
@@ -161,20 +159,24 @@ class Task:
             if role == "subject" and chance(0.5):
                 caption = untold(caption, self.likeness.colour(number))
         camera = item.camera if chance(options.keep_camera) else None
-        tracks = _some(item.tracks, below) if chance(options.keep_tracks) else None
+        tracks = _some(item.tracks, generator) if chance(options.keep_tracks) else None
         hinted = camera is not None or tracks is not None
-        if camera is not None and chance(0.5):
+        drop = max(options.drop_text, options.drop_hinted) if hinted else options.drop_text
+        if camera is not None and chance(options.unfilmed):
             caption = unfilmed(caption)
         plan = Plan(
             start=torch.ones(item.latent.shape[1:]), rate=item.rate, known=item.latent.float(), references=references,
-            prompt="" if chance(options.drop_hinted if hinted else options.drop_text) else caption, camera=camera,
+            prompt="" if chance(drop) else caption, camera=camera,
             tracks=tracks,
         )  # fmt: skip
         keyframes = item.keyframes
         if keyframes and chance(options.images):
-            plan, keyframes = _cut(plan, "image", keyframes[below(len(keyframes))].latent[:, None]), ()
+            plan, keyframes = _cut(plan, "image", keyframes[noise.below(len(keyframes), generator)].latent[:, None]), ()
         elif plan.grid[0] > 3 and chance(options.continuations):
-            plan, keyframes = _cut(plan, "continuation", item.latent[:, 1 + below(plan.grid[0] - 2) :]), ()
+            plan, keyframes = (
+                _cut(plan, "continuation", item.latent[:, 1 + noise.below(plan.grid[0] - 2, generator) :]),
+                (),
+            )
         tokens = int(np.prod([side // p for side, p in zip(plan.grid, self.patch, strict=True)]))
         return noise.training_plan(
             plan, generator, tokens=tokens, keyframes=keyframes, patch=self.patch, whole=options.whole,
@@ -296,11 +298,12 @@ def _cut(plan: Plan, kind: Kind, latent: Tensor) -> Plan:
     return replace(plan, kind=kind, start=start, known=latent.float(), camera=None, tracks=None)
 
 
-def _some(tracks: np.ndarray | None, below: Callable[[int], int]) -> np.ndarray | None:
+def _some(tracks: np.ndarray | None, generator: Generator) -> np.ndarray | None:
     """The tracks of some of the objects, of at least one."""
     if tracks is None or not tracks.shape[1]:
         return None
-    kept = [k for k in range(tracks.shape[1]) if below(2)] or [below(tracks.shape[1])]
+    count = tracks.shape[1]
+    kept = [k for k in range(count) if noise.below(2, generator)] or [noise.below(count, generator)]
     return tracks[:, kept]
 
 

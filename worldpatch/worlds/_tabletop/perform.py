@@ -59,7 +59,6 @@ def perform(wish: Wish, form: Format, seed: int) -> Staged:
         found = Staged(caption=wish.caption, solids=script.solids, decor=decor, move=wish.move or "rest")
         shot = found.scene(form).shot
         assert shot is not None
-        script = replace(script, heading=HEADING)
         theatre.dress(script, decor)
         trace, _ = theatre.play(form.frames, form.rate)
         camera = geometry(shot, form.height, form.width)
