@@ -9,26 +9,21 @@ velocity as it is. Bars: twice as fast at 35 dB or more to the uncached clips, n
 than its standard error; a second of extension no dearer than that second drawn with its context.
 """
 
-import time
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import torch
 from _machine import Report, parser
+from _sampling import Counted, Way, apart, draw, race
 from torch import Tensor
 
 from worldpatch import generate
 from worldpatch.evals.suites import prompts
-from worldpatch.flow import plan as solving
 from worldpatch.flow.samplers import Velocity
 from worldpatch.flow.stepcache import StepCache
-from worldpatch.types import Plan, Request
+from worldpatch.types import Request
 from worldpatch.video import write
 
 MODEL, CHOSEN = "tabletop", 0.2
 SPEED, NEAR = 2.0, 35.0
-PASS = 16  # prompts drawn together
 
 
 class EveryOther:
@@ -44,18 +39,7 @@ class EveryOther:
         return self.kept
 
 
-class Counted:
-    """The velocity itself, its calls counted."""
-
-    def __init__(self, model: Velocity):
-        self.model, self.computed = model, 0
-
-    def __call__(self, x: Tensor, at: Tensor) -> Tensor:
-        self.computed += 1
-        return self.model(x, at)
-
-
-WAYS: dict[str, tuple[dict[str, Any], Callable[[Velocity], Any]]] = {
+WAYS: dict[str, Way] = {
     "25 steps": ({}, Counted),
     **{f"step cache {t:g}": ({}, lambda m, t=t: StepCache(m, t)) for t in (0.1, CHOSEN, 0.4)},
     "every other reused": ({}, EveryOther),
@@ -79,13 +63,12 @@ def main() -> None:
 def caches(
     report: Report, pipeline: generate.Pipeline, asked: list[prompts.Prompt]
 ) -> list[tuple[str, str, str, bool]]:
-    rows, found, seconds = [], {}, race(pipeline, asked[:PASS], 1 if report.short else 5)
-    for name, (options, wrap) in WAYS.items():
-        frames, computed, _ = draw(pipeline, asked, options, wrap)
+    rows, found, seconds = [], {}, race(pipeline, asked, WAYS, 1 if report.short else 5)
+    for name, way in WAYS.items():
+        frames, computed, _ = draw(pipeline, asked, way)
         rates = prompts.rates([f.numpy() for f in frames], asked)
         whole = found.setdefault("25 steps", (frames, rates))
-        apart = [float((a.float() - b.float()).square().mean()) for a, b in zip(frames, whole[0], strict=True)]
-        near = [10 * np.log10(255**2 / max(a, 1e-9)) for a in apart]
+        near = apart(frames, whole[0])
         found[name] = (frames, rates)
         told = ("-", "-") if name == "25 steps" else (f"{np.median(near):.1f}", f"{min(near):.1f}")
         times = f"{seconds['25 steps'] / seconds[name]:.2f}"
@@ -101,41 +84,6 @@ def caches(
         ("least PSNR to the uncached clip", f"{NEAR:g} dB", f"{row[5]} dB", float(row[5]) >= NEAR),
         ("largest loss of a criterion", f"{error:.1%}", f"{loss:.1%}", loss <= error),
     ]
-
-
-def race(pipeline: generate.Pipeline, asked: list[prompts.Prompt], rounds: int) -> dict[str, float]:
-    """Seconds that sampling one packed pass takes in each way: the median over rounds, the ways taking turns."""
-    spent: dict[str, list[float]] = {name: [] for name in WAYS}
-    for turn in range(rounds + 1):
-        for name, (options, wrap) in WAYS.items():
-            seconds = draw(pipeline, asked, options, wrap)[2]
-            spent[name] += [seconds] if turn else []  # the first warms up
-    return {name: float(np.median(values)) for name, values in spent.items()}
-
-
-def draw(
-    pipeline: generate.Pipeline, asked: list[prompts.Prompt], options: dict[str, Any], wrap: Callable[[Velocity], Any]
-) -> tuple[list[Tensor], int, float]:
-    """Frames, calls of the network per clip, seconds of sampling."""
-    usual, made, frames, spent = pipeline.usual, [], [], 0.0
-    grid = pipeline.spec.grid(usual.frames, usual.height, usual.width)
-    real = solving.velocity
-
-    def wrapped(*args: Any, **more: Any) -> Any:
-        made.append(wrap(real(*args, **more)))
-        return made[-1]
-
-    solving.velocity = wrapped
-    try:
-        for at in range(0, len(asked), PASS):
-            plans = [Plan(start=torch.ones(grid), rate=usual.rate, prompt=p.caption) for p in asked[at : at + PASS]]
-            begun = time.perf_counter()
-            latents = pipeline.latents(plans, [(at + i, 0) for i in range(len(plans))], **options)
-            spent += time.perf_counter() - begun
-            frames += pipeline.decode(plans, latents)
-    finally:
-        solving.velocity = real
-    return frames, made[0].computed, spent
 
 
 def extension(report: Report, pipeline: generate.Pipeline) -> tuple[str, str, str, bool]:

@@ -44,7 +44,8 @@ def last() -> Run:
     """The last third, with known beginnings, ends and boxes, cameras, tracks and likenesses, at a falling rate: about 4
     minutes of an H200 are planned."""
     run = dit()
-    options = {**run.options, "start_from": "out/gpu/dit/export", **DIRECTED}
+    data = (*run.options["data"], "out/gpu/rehearsal")
+    options = {**run.options, "data": data, "start_from": "out/gpu/dit/export", **DIRECTED}
     return dataclasses.replace(
         run, steps=6_000, seed=1, options=options, optim=dataclasses.replace(run.optim, warmup=50, decay=0.9)
     )

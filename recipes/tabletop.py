@@ -11,10 +11,13 @@ r"""The shipped model: a small tabletop world of one to three solids, trained on
         --vae out/vae/export --out out/large2
     worldpatch train recipes/tabletop.py:last --out out/last
     worldpatch train recipes/tabletop.py:decoder --out out/decoder
+    worldpatch data build rehearsal --level 2 --clips 700 --recolours 2 --vae out/vae/export --out out/rehearsal
+    worldpatch train recipes/tabletop.py:lesson --out out/lesson
     worldpatch train recipes/tabletop.py:directed --out out/directed
+    worldpatch train recipes/tabletop.py:distilled --out out/distilled
 
-`directed` is in training (docs/directing.md); what ships is the transformer of `last`, the autoencoder of `decoder`.
-Measured results stand in checkpoints/tabletop/card.md.
+What ships is the autoencoder of `decoder` and a transformer that went on from `last` about as `lesson` and `directed`
+say: its `model.json` has the runs as they were. Measured results stand in checkpoints/tabletop/card.md.
 """
 
 import dataclasses
@@ -66,12 +69,32 @@ def last() -> Run:
     )
 
 
-def directed() -> Run:
-    """On from `last`: far more known beginnings, ends and boxes, tracks of objects, pictures of subjects and looks."""
+def lesson() -> Run:
+    """Tracks and cameras, most of them without words: what a caption tells as well is not learned from hints."""
     run = last()
-    options = {**run.options, "start_from": "out/last/export", **DIRECTED}
-    optim = dataclasses.replace(run.optim, rate=1.2e-3, warmup=100, decay=0.6)
-    return dataclasses.replace(run, steps=6000, seed=2, options=options, optim=optim)
+    shares = {"keep_camera": 0.6, "keep_tracks": 0.6, "drop_hinted": 0.8, "unfilmed": 0.8, "references": 0.2}
+    options = {**run.options, "start_from": "out/last/export", **DIRECTED, **shares}
+    optim = dataclasses.replace(run.optim, rate=1.2e-3, decay=0.0)
+    return dataclasses.replace(run, steps=1000, seed=2, options=options, optim=optim)
+
+
+def directed() -> Run:
+    """On from `lesson`, with free paths and cameras: known beginnings, ends and boxes, hints, subjects and looks."""
+    run = lesson()
+    data = (*run.options["data"], "out/rehearsal")
+    options = {**run.options, "data": data, "weights": (1, 1, 1, 1, 2), "start_from": "out/lesson/export", **DIRECTED}
+    return dataclasses.replace(
+        run, steps=5000, seed=3, options=options, optim=dataclasses.replace(run.optim, decay=0.5)
+    )
+
+
+def distilled() -> Run:
+    """Four jumps instead of 24 guided steps, learned from its own trajectories; what it knew it is asked as well."""
+    run = directed()
+    few = {"start_from": "out/directed/export", "cache": "out/trajectories", "recorded": 90}
+    options = {**run.options, **few, "budget": 32 * 112, "whole": 0.6, "drop_text": 0.02, "drop_hinted": 0.2}
+    optim = dataclasses.replace(run.optim, rate=1e-3, warmup=50, decay=0.6, ema=0.995)
+    return dataclasses.replace(run, stage="distil", steps=1500, seed=4, options=options, optim=optim)
 
 
 def decoder() -> Run:

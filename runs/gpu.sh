@@ -18,6 +18,8 @@ run doctor
 run train "recipes/gpu.py:${VARIANT}vae" --out "$WORK/vae" --device "$DEVICE"
 run data build tabletop --level 4 --size 128x128 --clips "$CLIPS" --vae "$WORK/vae/export" --out "$WORK/latents" \
   --workers "$WORKERS" --device "$DEVICE"
+run data build rehearsal --level 2 --size 128x128 --clips "$((CLIPS / 3))" --vae "$WORK/vae/export" \
+  --out "$WORK/rehearsal" --workers "$WORKERS" --device "$DEVICE"
 run data build tabletop --level 4 --size 128x128 --clips "$VALIDATION" --first 5000000 --vae "$WORK/vae/export" \
   --out "$WORK/validation" --workers "$WORKERS" --device "$DEVICE"
 for leg in dit last; do

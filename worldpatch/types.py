@@ -286,7 +286,9 @@ class Request:
     `params` are those of `generate/ops/<ability>.py`. `guidance` 1 means none; its interval and rescale are those of
     `flow.guidance.Guidance`. `variants` are drawn together in one packed pass; each has its own noise, fixed by (seed,
     variant) alone. `step_cache` is the relative error up to which velocities are forecast instead of computed, 0 for
-    none; what shares a pass is then forecast together. `loras` are adapters of the model, FOLDER or FOLDER:SCALE each.
+    none; what shares a pass is then forecast together. The sampler "jump" takes few steps, such as 4, of a model that
+    has learned them with their guidance, which is then not read (`train/stages/distil.py`). `loras` are adapters of the
+    model, FOLDER or FOLDER:SCALE each.
     """
 
     ability: str

@@ -65,11 +65,10 @@ def _processor() -> str:
 
 
 def _memory() -> str:
-    info = Path("/proc/meminfo")
-    if not info.exists():
-        return "unknown on this system"
-    kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in info.read_text().splitlines()}
-    return f"{amount(1024 * kilobytes['MemAvailable'])} free of {amount(1024 * kilobytes['MemTotal'])}"
+    from worldpatch.generate.memory import free
+
+    found = free()
+    return f"{amount(found[0])} free of {amount(found[1])}" if found else "unknown on this system"
 
 
 def _opengl() -> str:

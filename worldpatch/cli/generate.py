@@ -33,7 +33,8 @@ Interval = Annotated[
 Rescale = Annotated[
     float | None, typer.Option(help="Share of the guided size brought back to the unguided.  [default: 0]")
 ]
-Sampler = Annotated[str | None, typer.Option(help="euler, heun or dpmpp_2m.  [default: euler]")]
+Sampler = Annotated[str | None, typer.Option(help="euler, heun, dpmpp_2m or jump.  [default: euler]")]
+Fast = Annotated[bool, typer.Option("--fast", help="In 4 jumps that the model has learned, an eighth of the time.")]
 StepCache = Annotated[
     float | None, typer.Option(help="Forecast steps up to this error, such as 0.2: twice as fast.  [default: 0]")
 ]
@@ -44,10 +45,11 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless s
 SAMPLING: dict[str, Any] = {
     "output": Output, "model": Model, "loras": Loras, "seed": Seed, "variants": Variants, "steps": Steps,
     "guidance": Guidance, "guidance_interval": Interval, "guidance_rescale": Rescale, "sampler": Sampler,
-    "step_cache": StepCache,
+    "step_cache": StepCache, "fast": Fast,
     "keep": Latents, "threads_": Threads, "quiet": Quiet,
 }  # fmt: skip
 """Flags that every ability has."""
+FAST = {"sampler": "jump", "steps": 4}
 
 
 def generate(
@@ -76,6 +78,7 @@ def generate(
     guidance_rescale: Rescale = None,
     sampler: Sampler = None,
     step_cache: StepCache = None,
+    fast: Fast = False,
     set_: Annotated[list[str] | None, typer.Option("--set", help="key=value: any parameter of the ability.")] = None,
     expand: Annotated[
         bool | None,
@@ -111,12 +114,15 @@ def generate(
     critic = _given({"best_of": best_of, "improve": improve})
     flags = _expand.Flags(on=expand, url=expand_url, model=expand_model)
     given = assign(_given(params), set_ or [])
-    _generate(_given(fields), given, critic, flags, source, _Where(output, keep), threads_, quiet)
+    _generate(
+        (FAST if fast else {}) | _given(fields), given, critic, flags, source, _Where(output, keep), threads_, quiet
+    )
 
 
 def direct(ability: str, params: dict[str, Any], flags: dict[str, Any]) -> None:
     """Make what an ability is asked for: its parameters, and the given ones of `SAMPLING`."""
-    fields = {k: v for k, v in flags.items() if k not in ("output", "keep", "threads_", "quiet")}
+    fields = {k: v for k, v in flags.items() if k not in ("output", "keep", "fast", "threads_", "quiet")}
+    fields = (FAST if flags.get("fast") else {}) | fields
     fields |= {"ability": ability} | ({"loras": tuple(flags["loras"])} if "loras" in flags else {})
     where = _Where(flags.get("output") or _named(ability, params), flags.get("keep", False))
     _generate(fields, params, {}, _expand.Flags(), None, where, flags.get("threads_"), flags.get("quiet", False))

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from worldpatch.flow.pack import noisy_only, twice
+from worldpatch.flow.pack import distinct, noisy_only, twice
 from worldpatch.flow.samplers import Velocity
 from worldpatch.types import Cond, Index, Packed, Request, Segments
 
@@ -48,7 +48,7 @@ def velocity(network: Callable, packed: Packed, text: Cond, guidance: Guidance, 
     """
     conditional = _half(network, packed, text, cache)
     if guidance.scale == 1:
-        return lambda x, time: _call(network, conditional, packed, x, time, cache)
+        return lambda x, time, until=None: _call(network, conditional, packed, x, time, until, cache)
     doubled = _double(packed)
     both = _half(network, doubled, _with_empty(text), cache)
     samples = [s.sample for s in noisy_only(packed).segments]
@@ -56,11 +56,12 @@ def velocity(network: Callable, packed: Packed, text: Cond, guidance: Guidance, 
     owner = torch.repeat_interleave(torch.tensor(samples), lengths).to(packed.tokens.device)
     low, high = guidance.interval
 
-    def guided(x: Tensor, time: Tensor) -> Tensor:
+    def guided(x: Tensor, time: Tensor, until: Tensor | None = None) -> Tensor:
         inside = (low <= time) & (time <= high)
         if not inside.any():
-            return _call(network, conditional, packed, x, time, cache)
-        v, empty = _call(network, both, doubled, torch.cat((x, x)), torch.cat((time, time)), cache).chunk(2)
+            return _call(network, conditional, packed, x, time, until, cache)
+        ends = None if until is None else torch.cat((until, until))
+        v, empty = _call(network, both, doubled, torch.cat((x, x)), torch.cat((time, time)), ends, cache).chunk(2)
         out = empty + guidance.scale * (v - empty)
         out = _rescaled(out, v, owner, guidance.rescale) if guidance.rescale else out
         return torch.where(inside[:, None], out, v)
@@ -78,16 +79,19 @@ def _half(network: Any, packed: Packed, text: Cond, cache: bool) -> _Half:
     return _Half(packed=noisy, cond=cond, context=context)
 
 
-def _call(network: Callable, half: _Half, whole: Packed, x: Tensor, time: Tensor, cache: bool) -> Tensor:
+def _call(
+    network: Callable, half: _Half, whole: Packed, x: Tensor, time: Tensor, until: Tensor | None, cache: bool
+) -> Tensor:
     if cache:
-        times, index = torch.unique(time, return_inverse=True)
+        times, index, ends = distinct(time, until)
         p = half.packed
-        return network(x, p.position, times, index, p.segments, half.cond, context=half.context)
+        return network(x, p.position, times, index, p.segments, half.cond, ends, half.context)
     noisy = whole.noisy
     tokens = whole.tokens.masked_scatter(noisy[:, None], x)
     everyone = torch.zeros_like(whole.time).masked_scatter(noisy, time)
-    times, index = torch.unique(everyone, return_inverse=True)
-    return network(tokens, whole.position, times, index, whole.segments, half.cond)[noisy]
+    ends = None if until is None else torch.zeros_like(whole.time).masked_scatter(noisy, until)
+    times, index, ends = distinct(everyone, ends)
+    return network(tokens, whole.position, times, index, whole.segments, half.cond, ends)[noisy]
 
 
 def _double(packed: Packed) -> Packed:

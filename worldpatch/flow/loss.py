@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from worldpatch.flow.noise import noised
+from worldpatch.flow.pack import distinct
 from worldpatch.types import Cond, Packed
 
 
@@ -19,7 +20,7 @@ def predict(
     `text` holds the text of all samples; the hints are those of the packed sequence.
     """
     x, target = noised(packed.tokens, noise, packed.time)
-    times, index = torch.unique(packed.time, return_inverse=True)
+    times, index, _ = distinct(packed.time)
     cond = replace(text, hints=packed.hints)
     return network(x, packed.position, times, index, packed.segments, cond), target
 

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from worldpatch.flow.hints import hints, likeness
-from worldpatch.types import Kind, LatentSpec, Packed, Plan, Segment, Segments
+from worldpatch.types import Index, Kind, LatentSpec, Packed, Plan, Segment, Segments
 
 Patch = tuple[int, int, int]
 PATCHES = "c (t pt) (h ph) (w pw) -> (t h w) (c pt ph pw)"
@@ -142,6 +142,18 @@ def noisy_only(packed: Packed) -> Packed:
         hints=packed.hints[keep],
         segments=tuple(segments),
     )
+
+
+def distinct(
+    time: Float[Tensor, " n"], until: Float[Tensor, " n"] | None = None
+) -> tuple[Float[Tensor, " u"], Index, Float[Tensor, " u"] | None]:
+    """(times that differ, which of them is each token's, and where each leads, if anywhere): modulation is computed
+    once for each."""
+    if until is None:
+        times, index = torch.unique(time, return_inverse=True)
+        return times, index, None
+    pairs, index = torch.unique(torch.stack((time, until), 1), dim=0, return_inverse=True)
+    return pairs[:, 0], index, pairs[:, 1]
 
 
 def twice(segments: Segments, tokens: int, samples: int) -> Segments:

@@ -47,10 +47,15 @@ def solve(
 
     Every token follows the schedule of its own sample's size, scaled to its start time; known patches come back as they
     were. With `step_cache`, a relative error, velocities are forecast where they may be expected to be off by less.
-    Raises ValueError on an unknown sampler, listing the known.
+    Jumps have learned their guidance: with that sampler `guidance` is passed over. Raises ValueError on an unknown
+    sampler, listing the known, and on jumps with a step cache.
     """
     if sampler not in SAMPLERS:
         raise ValueError(f"sampler {sampler!r} is unknown; known: {', '.join(SAMPLERS)}")
+    if sampler == "jump":
+        if step_cache:
+            raise ValueError(f"step_cache {step_cache} with jumps, between which nothing can be forecast: give 0")
+        guidance = Guidance(scale=1.0)
     packed = to_device(pack(plans, patch, spec), device)
     noisy = packed.noisy
     x, _ = noised(packed.tokens, draw_noise(plans, packed, seeds), packed.time)

@@ -1,4 +1,5 @@
-"""Samplers: functions of a callable. `model(x, time)` returns the velocity, whatever wraps it (guidance, cache, masks).
+"""Samplers: functions of a callable. `model(x, time)` returns the velocity, whatever wraps it (guidance, cache, masks);
+`model(x, time, until)` the velocity that leads straight from one time to another, where a network has learned that.
 
 Each takes the noised tokens x and a table of times, one column per token, from that token's start down to 0; so known
 tokens, late starts (SDEdit) and one time per frame are columns of the table and no sampler knows of them.
@@ -10,7 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Velocity = Callable[[Tensor, Tensor], Tensor]
+Velocity = Callable[..., Tensor]
+"""(x "n c", time "n") -> velocity "n c"; for jumps (x, time, until)."""
 Progress = Callable[[int, Tensor], None]
 """Called after each step with the number of finished steps and the tokens; raising stops the sampler."""
 
@@ -67,8 +69,19 @@ def sample_dpmpp_2m(
     return x
 
 
+def sample_jump(
+    model: Velocity, x: Float[Tensor, "n c"], times: Float[Tensor, "s n"], progress: Progress = ignore
+) -> Float[Tensor, "n c"]:
+    """From each time to the next along the chord between them: for networks that have learned chords, guidance in them
+    (train/stages/distil.py)."""
+    for i in range(len(times) - 1):
+        x = x + (times[i + 1] - times[i])[:, None] * model(x, times[i], times[i + 1])
+        progress(i + 1, x)
+    return x
+
+
 def _log_snr(t: Tensor) -> Tensor:
     return torch.log1p(-t) - torch.log(t)
 
 
-SAMPLERS = {"euler": sample_euler, "heun": sample_heun, "dpmpp_2m": sample_dpmpp_2m}
+SAMPLERS = {"euler": sample_euler, "heun": sample_heun, "dpmpp_2m": sample_dpmpp_2m, "jump": sample_jump}

@@ -6,6 +6,7 @@
 An ability is a file in `ops/`, which makes the Plan, or a Script of several; every request goes through `run`.
 """
 
+import logging
 import math
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -21,10 +22,13 @@ from worldpatch.config import UserError
 from worldpatch.flow.guidance import Guidance
 from worldpatch.flow.plan import solved
 from worldpatch.flow.samplers import SAMPLERS
+from worldpatch.generate import memory
 from worldpatch.generate.models import find as find
 from worldpatch.generate.pipeline import Pipeline, Progress
 from worldpatch.generate.pipeline import load as load
 from worldpatch.types import Final, Plan, Request, Result, Script, Shots
+
+log = logging.getLogger(__name__)
 
 TOKENS = 8192  # patches sampled in one packed pass: a few hundred MB for a network of 10M parameters
 MOST_VARIANTS, MOST_STEPS, HIGHEST_SEED = 64, 1000, 2**40
@@ -111,11 +115,13 @@ def _sampling(request: Request) -> dict[str, Any]:
 def _plan(request: Request, pipeline: Pipeline) -> _Job:
     begun = time.perf_counter()
     _check(request)
+    _note_jumps(request, pipeline)
     ability = config.resolve("generate/ops", request.ability)
     made = ability.plan(_params(ability.Params, request), pipeline)
     script: Script = (lambda: _alone(made)) if isinstance(made, Plan) else made
     said = _advance(script(), None)
     first = said if isinstance(said, Plan) else said[0].plan
+    memory.check_plan(first, pipeline, guided=request.guidance != 1 and request.sampler != "jump")
     tokens = request.variants * _tokens(first, pipeline)
     return _Job(request=request, script=script, first=first, tokens=tokens, seconds=time.perf_counter() - begun)
 
@@ -215,6 +221,16 @@ def _check(request: Request) -> None:
         raise UserError(f"step_cache {request.step_cache} is no relative error from 0 to 1; 0.2 halves the time")
     if request.sampler not in SAMPLERS:
         raise UserError(f"sampler {request.sampler!r} is unknown; known: {', '.join(SAMPLERS)}")
+    if request.sampler == "jump" and request.step_cache:
+        raise UserError(f"step_cache {request.step_cache} with jumps, between which nothing can be forecast: give 0")
+
+
+def _note_jumps(request: Request, pipeline: Pipeline) -> None:
+    """Say where a model is to jump that has not learned to."""
+    record = pipeline.record or {}
+    stages = {run.get("run", {}).get("stage") for run in (record.get("training", {}), *record.get("earlier", []))}
+    if request.sampler == "jump" and "distil" not in stages:
+        log.warning("this model never learned to jump: these are Euler's steps without guidance, expect it to be worse")
 
 
 def _params(model: type, request: Request):

@@ -1,10 +1,15 @@
-"""Known pixels among drawn ones, without a seam.
+"""Seams of decoded videos: between known pixels and drawn ones, and from one group of frames to the next.
 
 An autoencoder loses a little of every frame: fine texture, half a grey level of light. Where known pixels are put back
 beside drawn ones, that little shows as a jump. So what it lost of the known pixels is also given to their neighbours:
 into the same frame, blurred, as far as light and colour go; and to the frames before and after, where the picture has
 not changed since, less and less.
+
+Frames come out of an autoencoder in groups, one per latent, and where nothing moves it is between groups that light and
+texture step.
 """
+
+from collections.abc import Callable, Container
 
 import torch
 from jaxtyping import Float, UInt8
@@ -20,14 +25,46 @@ FADE = 1.5  # seconds until a known frame no longer counts
 
 def seamless(video: UInt8[Tensor, "t h w 3"], paste: Paste, rate: float) -> UInt8[Tensor, "t h w 3"]:
     """A decoded video with its known pixels back, and with what the autoencoder lost of them given to those nearby."""
-    drawn, masks = video.float(), paste.mask[0]
-    lost: dict[int, Tensor] = {}
-    for i in torch.nonzero(masks.flatten(1).amax(1) > 0.5).flatten().tolist():
-        known = (paste.frames[:, i].movedim(0, -1) + 1) * 127.5
-        lost[i] = _spread((known - drawn[i]) * masks[i, ..., None], masks[i])
-    reach = max(1, round(FADE * rate))
-    added = (lost[i] if i in lost else _carried(i, drawn, lost, reach) for i in range(len(drawn)))
-    return torch.stack([(frame + more).round().clamp(0, 255).byte() for frame, more in zip(drawn, added, strict=True)])
+    masks, out, reach = paste.mask[0], video.clone(), max(1, round(FADE * rate))
+    known = set(torch.nonzero(masks.flatten(1).amax(1) > 0.5).flatten().tolist())
+
+    def lost(i: int) -> Float[Tensor, "h w 3"]:
+        pixels = (paste.frames[:, i].movedim(0, -1) + 1) * 127.5
+        return _spread((pixels - video[i]) * masks[i, ..., None], masks[i])
+
+    for i in range(len(video)):
+        added = lost(i) if i in known else _carried(i, video, lost, known, reach)
+        out[i] = (video[i] + added).round().clamp(0, 255).byte()
+    return out
+
+
+def even(video: UInt8[Tensor, "t h w 3"], stride: int) -> UInt8[Tensor, "t h w 3"]:
+    """A decoded video, in groups of `stride` frames after its first, whose steps from group to group are spread evenly.
+
+    Only what the motion before and after does not tell, and is small enough to be no motion of its own: a group's
+    first frame gives most of it back, its last one nothing. On 16 decoded clips of level 2 the change from group to
+    group was 1.72 times that within groups, and is 1.25 times (benchmarks/seams.md).
+    """
+    video = video.clone()
+    if stride == 1:
+        return video
+    for start in range(len(video) % stride or stride, len(video) - 1, stride):
+        first = max(0, start - 2)
+        near = video[first : start + stride].float()
+        here = start - first
+        change = near.diff(dim=0)
+        around = (change[here - 2] if here > 1 else change[here]) + change[here]
+        step = change[here - 1] - around / 2
+        step *= _alike(step)
+        share = 1 - torch.arange(1, stride + 1)[: len(near) - here] / stride
+        near[here:] -= share[:, None, None, None] * step
+        video[start : start + stride] = near[here:].round().clamp(0, 255).byte()
+    return video
+
+
+def _alike(change: Float[Tensor, "h w 3"]) -> Float[Tensor, "h w 1"]:
+    """1 where a picture has hardly changed, falling to 0 where something else has come."""
+    return torch.exp(-((_blur(change.abs().amax(-1)[None], 1.0)[0] / ALIKE) ** 2))[..., None]
 
 
 def _spread(lost: Float[Tensor, "h w 3"], mask: Float[Tensor, "h w"]) -> Float[Tensor, "h w 3"]:
@@ -42,16 +79,18 @@ def _spread(lost: Float[Tensor, "h w 3"], mask: Float[Tensor, "h w"]) -> Float[T
     return torch.where(mask[..., None] > 0.5, lost, spread)
 
 
-def _carried(i: int, drawn: Float[Tensor, "t h w 3"], lost: dict[int, Tensor], reach: int) -> Float[Tensor, "h w 3"]:
+def _carried(
+    i: int, video: UInt8[Tensor, "t h w 3"], lost: Callable[[int], Tensor], known: Container[int], reach: int
+) -> Float[Tensor, "h w 3"]:
     """What the nearest frames with known pixels lost, where frame `i` still looks like them."""
-    total, weights = torch.zeros_like(drawn[i]), torch.zeros_like(drawn[i, ..., :1])
+    frame = video[i].float()
+    total, weights = torch.zeros_like(frame), torch.zeros_like(frame[..., :1])
     for way in (-1, 1):
-        near = next((i + way * d for d in range(1, reach + 1) if i + way * d in lost), None)
+        near = next((i + way * d for d in range(1, reach + 1) if i + way * d in known), None)
         if near is None:
             continue
-        change = _blur((drawn[i] - drawn[near]).abs().amax(-1)[None], 1.0)[0]
-        weight = torch.exp(-((change / ALIKE) ** 2))[..., None] * (1 - (abs(near - i) - 1) / reach)
-        total, weights = total + weight * lost[near], weights + weight
+        weight = _alike(frame - video[near]) * (1 - (abs(near - i) - 1) / reach)
+        total, weights = total + weight * lost(near), weights + weight
     return total / weights.clamp_min(1)
 
 

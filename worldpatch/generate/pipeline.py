@@ -13,12 +13,13 @@ from worldpatch.config import UserError
 from worldpatch.flow.guidance import Guidance
 from worldpatch.flow.plan import contrast, solve
 from worldpatch.generate import lora
-from worldpatch.generate._seams import seamless
+from worldpatch.generate._seams import even, seamless
 from worldpatch.generate.models import fingerprint
 from worldpatch.types import Cond, LatentSpec, Plan
 from worldpatch.vae._load import load as load_vae
 from worldpatch.vae._load import load_weights, read_record
 
+CHUNK = 16  # frames decoded together
 Progress = Callable[[str, int, int], None]
 """Called with (phase, done, total); raising stops the work."""
 
@@ -97,11 +98,13 @@ class Pipeline:
         for i, (plan, latent) in enumerate(zip(plans, latents, strict=True)):
             kind = "continuation" if plan.kind == "continuation" else "clip"
             chunks = []
-            for part in self.vae.decode_stream((c[None].to(self.device) for c in latent.split(4, dim=1)), kind):
+            for part in self.vae.decode_stream(
+                (c[None].to(self.device) for c in latent.split(CHUNK // self.spec.stride_t, dim=1)), kind
+            ):
                 chunks.append(part[0].add(1).mul(127.5).round().clamp(0, 255).byte().movedim(0, -1).cpu())
             if progress:
                 progress("decode", i + 1, len(plans))
-            video = torch.cat(chunks)
+            video = even(torch.cat(chunks), self.spec.stride_t)
             if plan.paste is not None:
                 video = seamless(video, plan.paste, plan.rate)
             videos.append(video)

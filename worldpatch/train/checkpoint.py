@@ -56,11 +56,11 @@ def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
         ) from error
 
 
-def write(path: Path, tensors: dict[str, Tensor]) -> None:
+def write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
     """Tensors to one file, readable for whom the umask says: safetensors itself writes for the owner alone."""
     path.touch()
     mode = path.stat().st_mode
-    save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, path)
+    save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, path, metadata)
     path.chmod(mode)
 
 

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from worldpatch.generate import media
+from worldpatch.generate import media, memory
 from worldpatch.generate.ops._form import Size
 from worldpatch.generate.ops._known import finished
 from worldpatch.generate.ops._windows import draw, reach
@@ -38,6 +38,7 @@ def joined(
     """Both with what is made up between them; without `keep_other` it ends where the other one would begin."""
     rate, stride = pipeline.usual.rate, pipeline.spec.stride_t
     count = max(1, round(seconds * rate / stride))
+    memory.check_film(len(one) + len(other) + count * stride, *one.shape[1:3], pipeline)
     full, before = media.fill(one, stride, before=True)
     rest, after = media.fill(other, stride, "continuation")
     head, tail = media.encode(full, pipeline), media.encode(rest, pipeline, "continuation")

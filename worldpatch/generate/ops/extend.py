@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from worldpatch.generate import media, stored
+from worldpatch.generate import media, memory, stored
 from worldpatch.generate.ops._form import Size
 from worldpatch.generate.ops._known import finished
 from worldpatch.generate.ops._windows import draw, reach
@@ -35,6 +35,7 @@ def plan(params: Params, pipeline: Pipeline) -> Script:
     rate, stride = pipeline.usual.rate, pipeline.spec.stride_t
     frames = media.film(params.video, rate, height, width, params.fit)
     new, windows = round(params.seconds * rate), reach(pipeline, height, width, params.context)
+    memory.check_film(len(frames) + new, height, width, pipeline)
     forward = params.direction == "forward"
     kind = "clip" if forward else "continuation"
     # Groups are filled at the far end: what is next to the join stays as it is.

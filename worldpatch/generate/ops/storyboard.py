@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from torch import Tensor
 
 from worldpatch.config import UserError
-from worldpatch.generate import characters, media
+from worldpatch.generate import characters, media, memory
 from worldpatch.generate.ops._form import Size, Strict
 from worldpatch.generate.ops._known import finished, likenesses
 from worldpatch.generate.ops._windows import Reach, draw, reach
@@ -76,6 +76,8 @@ def plan(params: Params, pipeline: Pipeline) -> Script:
     cards = _timed(_cards(params), params, pipeline)
     like = next((c.image or c.video for c in cards if c.image or c.video), None)
     height, width = params.sides(pipeline, like=None if like is None else media.size_of(like))
+    seconds = sum(card.seconds or 0 for card in cards)
+    memory.check_film(round(seconds * pipeline.usual.rate), height, width, pipeline)
     windows = reach(pipeline, height, width)
     told, likeness = _character(params, (height, width), pipeline)
     shots: list[_Shot] = []

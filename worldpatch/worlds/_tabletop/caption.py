@@ -186,8 +186,8 @@ def _dense(rng: np.random.Generator, tale: Tale) -> str:
         if number == 0:
             text += _passing(tale, "a", known)
             known |= {r.other for r in tale.relations if r.word.startswith("pass")}
-            surface = _surface(tale.decor)
-            text = text.replace("on the floor", surface) if "on the floor" in text else f"{text} {surface}"
+            where = surface(tale.decor)
+            text = text.replace("on the floor", where) if "on the floor" in text else f"{text} {where}"
         sentences.append(_sentence(lead + text))
     beside = [r for r in tale.relations if r.word in SIDES and r.other == r.subject + 1]
     for relation in beside[:2]:
@@ -294,14 +294,14 @@ def _noun(
     """Such as "a large red ball"; `sizes` adds a word for small or large, `rng` now and then "cube" or "can"."""
     word = solid.shape
     if word == "biped":
-        return f"{article} puppet with {_article(solid.colour)} {solid.colour} balloon for a head".strip()
+        return f"{article} puppet with {indefinite(solid.colour)} {solid.colour} balloon for a head".strip()
     word = {"quadruped": "four-legged puppet"}.get(word, word)
     if rng is not None and rng.random() < 0.3:
         word = {"box": "cube", "cylinder": "can"}.get(word, word)
     size = _size_word(solid, sizes) if sizes else ""
     phrase = " ".join(p for p in (size, solid.colour, word) if p)
     if article == "a":
-        return f"{_article(phrase)} {phrase}"
+        return f"{indefinite(phrase)} {phrase}"
     return f"{article} {phrase}" if article else phrase
 
 
@@ -315,13 +315,15 @@ def _size_word(solid: Solid | Prop, sizes: tuple[float, float]) -> str:
     return "small" if radius < sizes[0] else "large" if radius > sizes[1] else ""
 
 
-def _surface(decor: Decor) -> str:
+def surface(decor: Decor) -> str:
+    """Such as "on a white checkered floor"."""
     pattern = "" if decor.pattern == "plain" else f" {decor.pattern}"
     tone = f"glossy {decor.floor}" if decor.gloss else decor.floor
-    return f"on {_article(tone)} {tone}{pattern} floor"
+    return f"on {indefinite(tone)} {tone}{pattern} floor"
 
 
-def _article(word: str) -> str:
+def indefinite(word: str) -> str:
+    """The article, "a" or "an", of a word."""
     return "an" if word[0] in "aeiou" else "a"
 
 
