@@ -22,9 +22,10 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-HINTS = 14
-Hints = Float[Tensor, "n 14"]
-"""Per-token features: a ray (6) and whether there is a camera, what passes by (5), the kind of likeness wanted (2)."""
+HINTS = 21
+Hints = Float[Tensor, "n 21"]
+"""Per-token features: a ray (6) and whether there is a camera, what passes by (5), the kind of likeness wanted (2), how
+the camera has moved (7)."""
 
 Kind = Literal["clip", "continuation", "image", "padding"]
 """How a latent grid begins: with the autoencoder's single first frame, in the middle of a stream, or a lone frame.

@@ -6,7 +6,7 @@ import torch
 
 from tests import builders
 from tests.builders import PATCH, SPEC, STRIDE_S
-from worldpatch.flow.hints import FULL, LOUD, rays
+from worldpatch.flow.hints import FULL, LOUD, SCENE, moves, rays
 from worldpatch.flow.pack import pack
 from worldpatch.types import Camera, Plan, Reference
 
@@ -56,6 +56,27 @@ def test_rays_are_zero_and_marked_where_there_is_no_camera():
     assert set(samples[known].tolist()) == {0, 3} and not packed.hints[~known, :6].any()
 
 
+def test_moves_are_turns_ways_and_zooms_since_the_first_frame():
+    frames, turned = 5, np.radians(np.linspace(0, 50, 5))
+    pose = np.tile(np.eye(4), (frames, 1, 1))
+    pose[:, 0, 0], pose[:, 0, 2], pose[:, 2, 0], pose[:, 2, 2] = (
+        np.cos(turned), np.sin(turned), -np.sin(turned), np.cos(turned),
+    )  # fmt: skip
+    pose[:, :3, 3] = np.linspace(0, 1, frames)[:, None] * (0.5, 0, SCENE)
+    focal = 30 * np.array([1, 1, 1, 1, 2.0])
+    intrinsics = np.stack([focal, focal, np.full(5, 16), np.full(5, 16)], -1)
+    start = np.linalg.inv(builders.camera().pose[0])  # wherever the world begins
+    found = moves(Camera(intrinsics=intrinsics.astype(np.float32), pose=(start @ pose).astype(np.float32)))
+    torch.testing.assert_close(found[:, 1], torch.tensor(turned, dtype=torch.float32), atol=1e-4, rtol=0)
+    torch.testing.assert_close(found[:, 5], torch.linspace(0, 1, 5), atol=1e-4, rtol=0)
+    assert found[:, [0, 2, 4]].abs().max() < 1e-4 and found[-1, 3] == pytest.approx(0.5 / SCENE, abs=1e-4)
+    assert (
+        found[-1, 6] == pytest.approx(np.log(2), abs=1e-4)
+        and not found[:4, 6].any()
+        and not found[0].abs().max() > 1e-6
+    )
+
+
 # --------------------------------------------------------------------------------------------------------------- tracks
 
 
@@ -96,8 +117,8 @@ def test_a_likeness_is_marked_by_its_role():
     keyframe = Reference(latent=latent, time=0.5)
     packed = pack([Plan(start=torch.ones(2, 4, 4), rate=8.0, references=(*references, keyframe))], PATCH, SPEC)
     subject, look, image, own = packed.segments
-    assert packed.hints[subject.start : subject.stop].sum(0).tolist() == [0] * 12 + [4, 0]
-    assert packed.hints[look.start : look.stop].sum(0).tolist() == [0] * 13 + [4]
+    assert packed.hints[subject.start : subject.stop].sum(0).tolist() == [0] * 12 + [4] + [0] * 8
+    assert packed.hints[look.start : look.stop].sum(0).tolist() == [0] * 13 + [4] + [0] * 7
     assert not packed.hints[image.start : own.stop].any()
     with pytest.raises(ValueError, match="time"):
         Reference(latent=latent, time=0.5, role="subject")

@@ -26,7 +26,7 @@ from torch.utils.checkpoint import checkpoint
 from worldpatch.dit._attention import Layout, attend
 from worldpatch.dit._layers import SwiGLU, TimeEmbedding, init_linear, norm
 from worldpatch.dit._rope import Rope, rotate
-from worldpatch.types import HINTS, Cond, Index, Segments
+from worldpatch.types import HINTS, Cond, Hints, Index, Segments
 
 KINDS = ("clip", "continuation", "image")
 CAPABILITIES = frozenset({"per-token time", "context", "hints", "until"})
@@ -126,6 +126,7 @@ class Model(nn.Module):
         self.embed_position = nn.Linear(config.head_width, width, bias=False)
         self.embed_text = nn.Linear(config.text_width, width)
         self.embed_hints = nn.Linear(HINTS, width, bias=False)
+        self.embed_mean = nn.Linear(HINTS, (config.registers + 1) * width, bias=False)
         self.embed_shape = nn.Linear(4 + len(KINDS), width)
         self.registers = nn.Parameter(torch.randn(config.registers, width) / math.sqrt(width))
         self.known = nn.Parameter(torch.zeros(width))  # marks clean patches among the context
@@ -138,7 +139,7 @@ class Model(nn.Module):
         self.out = nn.Linear(width, config.token_width)
         self.register_load_state_dict_pre_hook(_widen_hints)
         self.apply(init_linear)
-        added = (self.embed_hints, self.until.mlp[-1])
+        added = (self.embed_hints, self.embed_mean, self.until.mlp[-1])
         for zero in (self.modulate, self.modulate_out, self.out, *added):
             assert isinstance(zero, nn.Linear)
             nn.init.zeros_(zero.weight)
@@ -238,14 +239,20 @@ class Model(nn.Module):
     def _prefix(
         self, cond: Cond, segments: Segments, device: torch.device
     ) -> tuple[Float[Tensor, "p d"], tuple[int, ...]]:
-        """Registers, the shape token and the text of each sample: the context that has no place. And its lengths."""
+        """Registers, the shape token and the text of each sample: the context that has no place. And its lengths.
+
+        The first two are told what the hints of all patches say on average: where a camera goes is a property of the
+        whole, and from one token that all ask it is learned as words are (docs/LOG.md).
+        """
         # A sample's own patches come after its references: the last segment tells the shape of what is made.
         shapes = {s.sample: _shape_features(s) for s in segments}
         shape = self.embed_shape(torch.tensor([shapes[i] for i in sorted(shapes)], device=device))
         text = self.embed_text(cond.text).split(cond.text_lengths)
-        registers = self.registers.to(shape.dtype)
-        parts = [part for i, t in enumerate(text) for part in (registers, shape[i : i + 1], t.to(shape.dtype))]
-        return norm(torch.cat(parts)), tuple(len(registers) + 1 + n for n in cond.text_lengths)
+        own = torch.cat((self.registers.to(shape.dtype).expand(len(shape), -1, -1), shape[:, None]), 1)
+        if cond.hints is not None:
+            own = own + self.embed_mean(_means(cond.hints, segments)).view_as(own)
+        parts = [part for i, t in enumerate(text) for part in (own[i], t.to(shape.dtype))]
+        return norm(torch.cat(parts)), tuple(own.shape[1] + n for n in cond.text_lengths)
 
     def flops(
         self, segments: Segments, text_lengths: Sequence[int], *, cached: bool = False, times: int = 1,
@@ -268,6 +275,7 @@ class Model(nn.Module):
         angles = 2 * tokens * 3 * head // 2  # of the absolute and of the rotary position, from constants alone
         bands = 2 * len(self.time.frequency)
         given = tokens * (c + head + HINTS) * d + samples * (4 + len(KINDS)) * d + 2 * times * bands * d
+        given += samples * HINTS * (self.config.registers + 1) * d
         blocks = tokens * (4 * d * d + 3 * d * hidden) + fixed * 2 * d * d
         pairs = sum(n * (p + m + n) + k * (p + k) for n, m, k, p in zip(noisy, span.known, known, prefix, strict=True))
         inner = len(self.blocks) * (blocks + 2 * d * pairs) + text * d + times * (2 + 6 + 2) * d * d
@@ -276,9 +284,24 @@ class Model(nn.Module):
 
 
 def _widen_hints(model: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
-    """Weights from when the camera was the only hint, a quarter as loud: what came since says nothing yet."""
+    """Weights from when there were fewer hints, or when a camera's rays were the only one and a quarter as loud: what
+    came since says nothing yet."""
+    hints, mean = f"{prefix}embed_hints.weight", f"{prefix}embed_mean.weight"
     if (old := state.pop(f"{prefix}embed_camera.weight", None)) is not None:
-        state[f"{prefix}embed_hints.weight"] = nn.functional.pad(old / 4, (0, HINTS - old.shape[1]))
+        state[hints] = old / 4
+    if hints in state:
+        state[hints] = nn.functional.pad(state[hints], (0, HINTS - state[hints].shape[1]))
+        own = cast(Model, model)
+        state.setdefault(mean, state[hints].new_zeros(own.embed_mean.weight.shape))
+
+
+def _means(hints: Hints, segments: Segments) -> Float[Tensor, "samples _"]:
+    """What is said of a sample's patches on average."""
+    lengths = torch.tensor([s.length for s in segments], device=hints.device)
+    owner = torch.tensor([s.sample for s in segments], device=hints.device).repeat_interleave(lengths)
+    count = 1 + max(s.sample for s in segments)
+    sums = hints.new_zeros(count, hints.shape[1]).index_add(0, owner, hints)
+    return sums / torch.bincount(owner, minlength=count)[:, None]
 
 
 def _shape_features(s) -> list[float]:

@@ -1,5 +1,6 @@
-"""What a plan says of each patch beside its content: the ray of its camera, what is to pass through it, and of a
-picture that belongs to no moment, whether its subject or its look is wanted. Zero means that nothing is said."""
+"""What a plan says of each patch beside its content: the ray of its camera and how that has moved, what is to pass
+through the patch, and of a picture that belongs to no moment, whether its subject or its look is wanted. Zero means
+that nothing is said."""
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ REACH = 2.0  # latent pixels: how far from a track its patches know of it (stand
 FULL = 4.0  # latent pixels that offsets, and motions within one latent frame, are measured in
 # What differs from patch to patch is small, and a whisper at the input is learned late (docs/LOG.md: say loudly).
 LOUD = 4.0
+SCENE = 2.0  # metres that a camera's way is measured in
 
 
 def hints(plan: Plan, position: Float[Tensor, "n 3"], stride_t: int, stride_s: int) -> Hints:
@@ -21,6 +23,7 @@ def hints(plan: Plan, position: Float[Tensor, "n 3"], stride_t: int, stride_s: i
     if plan.camera is not None:
         found[:, :6] = rays(plan.camera, position, frame, stride_s)
         found[:, 6] = 1
+        found[:, 14:] = moves(plan.camera)[frame.clamp(0, len(plan.camera.pose) - 1)]
     if plan.tracks is not None:
         size = torch.tensor(plan.grid[1:]) * stride_s
         found[:, 7:12] = nearness(torch.from_numpy(plan.tracks), position, frame, size, stride_t, stride_s)
@@ -51,6 +54,21 @@ def rays(camera: Camera, position: Float[Tensor, "n 3"], frame: Tensor, stride_s
     direction = torch.nn.functional.normalize(torch.stack((x, y, torch.ones_like(x)), -1), dim=-1)
     direction = (pose[frame, :3, :3] @ direction[..., None])[..., 0]
     return torch.cat((direction, torch.linalg.cross(pose[frame, :3, 3], direction)), -1)
+
+
+def moves(camera: Camera) -> Float[Tensor, "t 7"]:
+    """How each frame's camera has turned (rotation vector, radians), gone (`SCENE`s) and zoomed (logarithm) since the
+    first: the same for all patches of a frame, and on average over a video the way it goes."""
+    pose = torch.as_tensor(np.asarray(camera.pose), dtype=torch.float64)
+    pose = torch.linalg.inv(pose[:1]) @ pose
+    turn = pose[:, :3, :3]
+    cosine = ((turn.diagonal(dim1=1, dim2=2).sum(-1) - 1) / 2).clamp(-1, 1)
+    angle = torch.arccos(cosine)[:, None]
+    axis = torch.stack([turn[:, i, j] - turn[:, j, i] for i, j in ((2, 1), (0, 2), (1, 0))], -1) / 2
+    focal = torch.as_tensor(np.asarray(camera.intrinsics), dtype=torch.float64)[:, :1]
+    return torch.cat(
+        (axis / torch.sinc(angle / torch.pi), pose[:, :3, 3] / SCENE, torch.log(focal / focal[:1])), -1
+    ).float()
 
 
 def nearness(
