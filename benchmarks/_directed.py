@@ -26,6 +26,10 @@ from worldpatch.generate.pipeline import Pipeline
 from worldpatch.types import Clip, Request
 from worldpatch.video import write
 from worldpatch.worlds import tabletop
+from worldpatch.worlds._tabletop import scenario
+from worldpatch.worlds._tabletop.caption import indefinite
+from worldpatch.worlds._tabletop.palette import ALL
+from worldpatch.worlds._tabletop.stories import SCALES
 
 SEED = 77
 Bar = tuple[str, str, str, bool]
@@ -156,8 +160,7 @@ def _start(frames: Frames, clip: Clip) -> float | None:
 
 def hidden(trial: Trial) -> list[Bar]:
     """Hide and return: what was behind something when the context ended comes out again."""
-    clips = worlds(trial.count, 29, level=2, wanted=lambda clip: _hides(clip) is not None)
-    asked, who, shown = [], [], []
+    clips, asked, who, shown = list(itertools.islice(_passing(), trial.count)), [], [], []
     for i, clip in enumerate(clips):
         at, solid = _hides(clip) or (0, 0)
         assert clip.truth is not None
@@ -173,6 +176,22 @@ def hidden(trial: Trial) -> list[Bar]:
         f"{rate:.0%}, in the renders themselves in {share(shown):.0%}."
     )
     return [("extend: what was hidden comes out again", "80%", percent(rate), rate >= 0.8)]
+
+
+def _passing() -> Iterator[Clip]:
+    """Solids that pass before or behind another one, where that hides either when a context ends."""
+    rng, form = np.random.default_rng(SEED), tabletop.Format(frames=29)
+    while True:
+        cast = scenario.Casting(rng=rng, colours=ALL, seconds=(form.frames - 1) / form.rate, scale=SCALES[2])
+        script = scenario.passes(cast)
+        (first, second), beat = script.solids, script.beats[0]
+        side = "in front of" if first.position[1] < second.position[1] else "behind"
+        one, other = (f"{indefinite(s.colour)} {s.colour} {s.shape}" for s in (first, second))
+        told = f"{one} {beat.kind}s to the {beat.direction} {side} {other}"
+        scene = tabletop.Scene(script=script, decor=tabletop.choose_decor(rng, 1), caption=told)
+        clip = tabletop.enact(scene, form)
+        if _hides(clip) is not None:
+            yield clip
 
 
 def _hides(clip: Clip) -> tuple[int, int] | None:

@@ -15,3 +15,4 @@ done
 python -m worldpatch eval twins "$MODEL" -o "out/cards/$MODEL/twins" --workers 2
 cp "out/cards/$MODEL/twins/report.json" "checkpoints/$MODEL/cards/twins.json"
 cp "out/cards/$MODEL/twins/preference.png" "checkpoints/$MODEL/cards/twins.png"
+python scripts/card_tables.py "checkpoints/$MODEL"

@@ -1,11 +1,9 @@
-"""Where known pixels meet drawn ones, what the autoencoder lost of the known is carried over, as far as it holds; and
-small steps from one group of frames to the next are spread over the group."""
+"""Where known pixels meet drawn ones: what the autoencoder lost of the known is carried over, as far as it holds."""
 
-import pytest
 import torch
 from torch import Tensor
 
-from worldpatch.generate._seams import even, seamless
+from worldpatch.generate._seams import seamless
 from worldpatch.types import Paste
 
 RATE = 8.0
@@ -59,26 +57,3 @@ def test_light_reaches_over_the_border_of_a_region_but_texture_does_not():
     assert light[16] - 108 > 5, "its neighbours are as bright as it"
     assert (light[26:] - 108).abs().max() < 1, "and those far away are as they were"
     assert out[:, 16].std() < 0.5 * known[0, :, 15].mean(-1).std()
-
-
-@pytest.mark.parametrize(("frames", "starts"), [(13, (1, 5, 9)), (12, (4, 8))])
-def test_light_that_steps_between_groups_rises_evenly_instead(frames: int, starts: tuple[int, ...]):
-    stepped = picture(frames) + sum(8 * (torch.arange(frames) >= s)[:, None, None, None] for s in starts)
-    out = even(stepped.byte(), 4).float()
-    rise = out.mean((1, 2, 3)).diff()
-    assert rise[starts[0] - 1 :].min() >= 0 and rise.max() < 4, "8 grey levels over four frames, most of it given back"
-    assert torch.equal(out[[s + 3 for s in starts]], stepped[[s + 3 for s in starts]]), "the groups' last frames stay"
-
-
-def test_what_moves_evenly_or_appears_at_once_is_left_alone():
-    moving = (torch.arange(13)[:, None, None, None] * 6 + torch.zeros(13, 32, 32, 3)).byte()
-    assert torch.equal(even(moving, 4), moving)
-    cut = torch.full((13, 32, 32, 3), 40, dtype=torch.uint8)
-    cut[5:] = 200
-    assert torch.equal(even(cut, 4), cut)
-
-
-@pytest.mark.parametrize(("frames", "stride"), [(1, 4), (2, 4), (5, 1), (6, 2)])
-def test_any_length_and_stride_has_its_groups(frames: int, stride: int):
-    still = picture(frames).byte()
-    assert torch.equal(even(still, stride), still)

@@ -1,12 +1,9 @@
-"""Seams of decoded videos: between known pixels and drawn ones, and from one group of frames to the next.
+"""Known pixels among drawn ones, without a seam.
 
 An autoencoder loses a little of every frame: fine texture, half a grey level of light. Where known pixels are put back
 beside drawn ones, that little shows as a jump. So what it lost of the known pixels is also given to their neighbours:
 into the same frame, blurred, as far as light and colour go; and to the frames before and after, where the picture has
 not changed since, less and less.
-
-Frames come out of an autoencoder in groups, one per latent, and where nothing moves it is between groups that light and
-texture step.
 """
 
 from collections.abc import Callable, Container
@@ -36,30 +33,6 @@ def seamless(video: UInt8[Tensor, "t h w 3"], paste: Paste, rate: float) -> UInt
         added = lost(i) if i in known else _carried(i, video, lost, known, reach)
         out[i] = (video[i] + added).round().clamp(0, 255).byte()
     return out
-
-
-def even(video: UInt8[Tensor, "t h w 3"], stride: int) -> UInt8[Tensor, "t h w 3"]:
-    """A decoded video, in groups of `stride` frames after its first, whose steps from group to group are spread evenly.
-
-    Only what the motion before and after does not tell, and is small enough to be no motion of its own: a group's
-    first frame gives most of it back, its last one nothing. On 16 decoded clips of level 2 the change from group to
-    group was 1.72 times that within groups, and is 1.25 times (benchmarks/seams.md).
-    """
-    video = video.clone()
-    if stride == 1:
-        return video
-    for start in range(len(video) % stride or stride, len(video) - 1, stride):
-        first = max(0, start - 2)
-        near = video[first : start + stride].float()
-        here = start - first
-        change = near.diff(dim=0)
-        around = (change[here - 2] if here > 1 else change[here]) + change[here]
-        step = change[here - 1] - around / 2
-        step *= _alike(step)
-        share = 1 - torch.arange(1, stride + 1)[: len(near) - here] / stride
-        near[here:] -= share[:, None, None, None] * step
-        video[start : start + stride] = near[here:].round().clamp(0, 255).byte()
-    return video
 
 
 def _alike(change: Float[Tensor, "h w 3"]) -> Float[Tensor, "h w 1"]:

@@ -13,7 +13,7 @@ from worldpatch.config import UserError
 from worldpatch.flow.guidance import Guidance
 from worldpatch.flow.plan import contrast, solve
 from worldpatch.generate import lora
-from worldpatch.generate._seams import even, seamless
+from worldpatch.generate._seams import seamless
 from worldpatch.generate.models import fingerprint
 from worldpatch.types import Cond, LatentSpec, Plan
 from worldpatch.vae._load import load as load_vae
@@ -104,7 +104,7 @@ class Pipeline:
                 chunks.append(part[0].add(1).mul(127.5).round().clamp(0, 255).byte().movedim(0, -1).cpu())
             if progress:
                 progress("decode", i + 1, len(plans))
-            video = even(torch.cat(chunks), self.spec.stride_t)
+            video = torch.cat(chunks)
             if plan.paste is not None:
                 video = seamless(video, plan.paste, plan.rate)
             videos.append(video)

@@ -38,14 +38,15 @@ def joined(
     """Both with what is made up between them; without `keep_other` it ends where the other one would begin."""
     rate, stride = pipeline.usual.rate, pipeline.spec.stride_t
     count = max(1, round(seconds * rate / stride))
-    memory.check_film(len(one) + len(other) + count * stride, *one.shape[1:3], pipeline)
+    height, width = one.shape[1:3]
+    memory.check_film(len(one) + len(other) + count * stride, height, width, pipeline)
     full, before = media.fill(one, stride, before=True)
     rest, after = media.fill(other, stride, "continuation")
     head, tail = media.encode(full, pipeline), media.encode(rest, pipeline, "continuation")
     stream = torch.cat([head, torch.zeros(head.shape[0], count, *head.shape[2:]), tail], 1)
     done = torch.ones(stream.shape[1], dtype=torch.bool)
     done[head.shape[1] : head.shape[1] + count] = False
-    windows = reach(pipeline, *one.shape[1:3])
+    windows = reach(pipeline, height, width)
 
     def script() -> Generator[Plan, Tensor, Shots]:
         whole = yield from draw(stream, done, [prompt] * len(done), windows)

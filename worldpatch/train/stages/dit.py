@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 
 BINS = 10
 DIRECTED = {
-    "whole": 0.45, "forcing": 0.25, "keep_camera": 0.5, "keep_tracks": 0.5, "drop_hinted": 0.5, "unfilmed": 0.6,
-    "references": 0.25, "continuations": 0.2,
+    "whole": 0.5, "forcing": 0.2, "keep_camera": 0.5, "keep_tracks": 0.4, "drop_hinted": 0.4, "unfilmed": 0.6,
+    "references": 0.25, "continuations": 0.15,
 }  # fmt: skip
 """Options of a model that is to be directed: more known beginnings, ends and boxes, cameras, tracks and likenesses."""
 
