@@ -17,8 +17,8 @@ r"""The shipped model: a small tabletop world of one to three solids, trained on
     worldpatch train recipes/tabletop.py:directed --out out/directed
     worldpatch train recipes/tabletop.py:distilled --out out/distilled
 
-What ships is the transformer of `last` and the autoencoder of `decoder`; what follows is in training (docs/directing.md).
-Measured results stand in checkpoints/tabletop/card.md.
+What ships is the transformer of `last` and the autoencoder of `decoder`; the other runs are in training
+(docs/directing.md). Measured results stand in checkpoints/tabletop/card.md.
 """
 
 import dataclasses
