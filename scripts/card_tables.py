@@ -58,8 +58,9 @@ def suites(cards: dict[str, Card]) -> str:
             told = skill(card["headline"])
             alone = ", ".join(f"{k} {percent(v)}" for k, v in card["headline"]["baselines"].items())
         clips = len(card.get("samples", ())) or f"{card['mean']['twins']['couples']} pairs of twins"
-        rows.append((name.replace("_", " "), clips, told, alone, f"[json](cards/{name}.json)"))
-    return table(("suite", "clips", "skill, 95%", "beside it", "card"), rows)
+        made = card.get("made", "")[:10]  # twins have no date
+        rows.append((name.replace("_", " "), clips, told, alone, made, f"[json](cards/{name}.json)"))
+    return table(("suite", "clips", "skill, 95%", "beside it", "made", "card"), rows)
 
 
 def physics(card: Card) -> str:

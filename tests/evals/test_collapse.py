@@ -18,7 +18,7 @@ def through(change) -> list[list[np.ndarray]]:
 def test_another_draw_of_the_same_is_well():
     other = [[group[-1], *group[:-1]] for group in FULL]
     ratios = collapse.compare(other, FULL)
-    assert set(ratios) == {"spread", "sharpness", "contrast", "saturation", "motion"}
+    assert set(ratios) == {"spread", "sharpness", "brightness", "contrast", "saturation", "motion"}
     assert all(ratio == pytest.approx(1, abs=1e-6) for ratio in ratios.values()) and not collapse.alarms(ratios)
 
 

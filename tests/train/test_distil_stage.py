@@ -77,6 +77,10 @@ def test_recording_goes_on_where_it_was_and_not_with_another_teacher(options, mo
     monkeypatch.setattr(distil.Task, "_solved", lambda self, number: solved.append(number) or torch.zeros(1, 1, 1))
     task(options, guidance=3.0)
     assert solved == [0, 1, 2], "other guidance, other trajectories"
+    task(options, keep_camera=0.9)
+    assert solved == [0, 1, 2] * 2, "another mix, other plans"
+    task(options, guidance=2.0, jumps=4, keep=0.5)
+    assert solved[6:] == [0, 1, 2], "the files hold the other mix's states now"
 
 
 def test_jumps_are_learned_and_the_model_stays_what_it_was(options, tmp_path: Path):

@@ -242,7 +242,7 @@ class Model(nn.Module):
         """Registers, the shape token and the text of each sample: the context that has no place. And its lengths.
 
         The first two are told what the hints of all patches say on average: where a camera goes is a property of the
-        whole, and from one token that all ask it is learned as words are (docs/LOG.md).
+        whole, which every patch can ask there as it asks words (docs/LOG.md).
         """
         # A sample's own patches come after its references: the last segment tells the shape of what is made.
         shapes = {s.sample: _shape_features(s) for s in segments}

@@ -4,12 +4,9 @@ or blurred, pale and still. What it draws is held beside what the same weights, 
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import UInt8
 
-from worldpatch.evals.metrics import sharpness
-from worldpatch.evals.metrics._luma import luma
+from worldpatch.evals.directing import Frames, changes, statistics
 
-Frames = UInt8[np.ndarray, "t h w 3"]
 LEAST, MOST = 0.6, 1.6  # of the full model's: beyond, something has been lost, or has run away
 FAINT = 0.5  # grey levels, added to both sides
 
@@ -18,8 +15,8 @@ def compare(few: Sequence[Sequence[Frames]], full: Sequence[Sequence[Frames]]) -
     """Amounts of the first over those of the second; both hold the same prompts, several clips of equal shape each.
 
     `spread` is how far apart the clips of a prompt are (root mean square of their pixels' deviation over clips);
-    `sharpness`, `contrast`, `saturation` and `motion` are means over all clips. Raises ValueError for a prompt with a
-    single clip, which has no spread.
+    `sharpness`, `brightness`, `saturation`, `contrast` and `motion` are means over all clips. Raises ValueError for a
+    prompt with a single clip, which has no spread.
     """
     if any(len(clips) < 2 for clips in (*few, *full)):
         raise ValueError("a prompt has a single clip: draw at least two, for what is compared is how they differ")
@@ -37,12 +34,9 @@ def alarms(ratios: dict[str, float]) -> list[str]:
 def _amounts(groups: Sequence[Sequence[Frames]]) -> dict[str, float]:
     clips = [clip for group in groups for clip in group]
     spread = [np.stack(group).astype(np.float32).std(0) for group in groups]
-    found = {
-        "spread": float(np.sqrt(np.mean([np.square(s).mean() for s in spread]))),
-        "sharpness": float(np.mean([sharpness.amount(luma(clip)) for clip in clips])),
-        "contrast": float(np.mean([luma(clip).std((1, 2)).mean() for clip in clips])),
-        "saturation": float(np.mean([np.ptp(clip.astype(np.int16), axis=-1).mean() for clip in clips])),
-    }
+    every = [statistics(clip) for clip in clips]
+    found = {"spread": float(np.sqrt(np.mean([np.square(s).mean() for s in spread])))}
+    found |= {name: float(np.mean([one[name] for one in every])) for name in every[0]}
     if len(clips[0]) > 1:
-        found["motion"] = float(np.mean([np.abs(np.diff(c.astype(np.float32), axis=0)).mean() for c in clips]))
+        found["motion"] = float(np.mean([changes(clip).mean() for clip in clips]))
     return found

@@ -94,11 +94,12 @@ def ping_pong(given: Frames, drawn: Frames) -> bool:
 def collapse(frames: Frames, rate: float, seconds: float = 5.0) -> dict[str, float]:
     """Statistics of the last seconds over those of the first: 1 where nothing has faded or drifted."""
     count = round(seconds * rate)
-    first, last = _statistics(frames[:count]), _statistics(frames[-count:])
+    first, last = statistics(frames[:count]), statistics(frames[-count:])
     return {name: last[name] / max(first[name], 1e-6) for name in first}
 
 
-def _statistics(frames: Frames) -> dict[str, float]:
+def statistics(frames: Frames) -> dict[str, float]:
+    """How sharp, bright, colourful and contrasted frames are, in grey levels."""
     pixels = frames.astype(np.float32)
     saturation = np.mean(pixels.max(-1) - pixels.min(-1))
     return {

@@ -7,6 +7,7 @@ not changed since, less and less.
 """
 
 from collections.abc import Callable, Container
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float, UInt8
@@ -25,6 +26,7 @@ def seamless(video: UInt8[Tensor, "t h w 3"], paste: Paste, rate: float) -> UInt
     masks, out, reach = paste.mask[0], video.clone(), max(1, round(FADE * rate))
     known = set(torch.nonzero(masks.flatten(1).amax(1) > 0.5).flatten().tolist())
 
+    @lru_cache(2)  # the nearest known frames on either side, asked for by all between
     def lost(i: int) -> Float[Tensor, "h w 3"]:
         pixels = (paste.frames[:, i].movedim(0, -1) + 1) * 127.5
         return _spread((pixels - video[i]) * masks[i, ..., None], masks[i])

@@ -1,7 +1,7 @@
 """What a request takes in memory, told before the work: refused with what would fit, instead of killed in the middle.
 
 Counted are the activations of one pass of the network, the keys and values of known patches, a chunk of the decoder and
-the frames themselves; what each takes was measured (docs/cost.md). Weights are in memory already.
+the frames themselves; what each takes was measured (docs/LOG.md). Weights are in memory already.
 """
 
 from collections.abc import Sequence

@@ -5,6 +5,7 @@ stands in the tracks and in the camera alone. From these clips a model learns to
 Clip i is a pure function of (config, seed, i).
 """
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -47,10 +48,7 @@ class Config(Format):
 
 def clips(config: Config, seed: int) -> Iterator[Clip]:
     """Endless clips: `clip(config, seed, 0)`, `clip(config, seed, 1)`, ..."""
-    index = 0
-    while True:
-        yield clip(config, seed, index)
-        index += 1
+    return (clip(config, seed, index) for index in itertools.count())
 
 
 def clip(config: Config, seed: int, index: int) -> Clip:

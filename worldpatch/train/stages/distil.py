@@ -7,6 +7,7 @@ any length, in the form of a flow map (Boffi et al. 2024), so that 4 steps, 6, o
 The rest of every batch is plain flow matching: the same weights go on to answer without `until` as they did.
 """
 
+import json
 import logging
 import time
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Generator, Tensor, nn
 
+from worldpatch import config
 from worldpatch.config import UserError
 from worldpatch.data.loader import Batches, hash_seed
 from worldpatch.flow.guidance import Guidance
@@ -33,6 +35,11 @@ log = logging.getLogger(__name__)
 
 HELD_OUT = 1  # recorded batches, the first ones, that are never trained on
 SHOWN, VARIANTS = 8, 4  # prompts on a sheet, and clips of each
+# Options that no trajectory depends on; all others say which plans are solved, or how.
+FREE = {
+    "recorded", "cache", "jumps", "keep", "budget", "share", "start_from", "data", "validation", "validation_clips",
+    "vae", "sheet_level", "twins", "pad_to",
+}  # fmt: skip
 LONGEST = 1 / 3  # of a trajectory: what a jump of any length spans at most
 
 
@@ -97,8 +104,9 @@ class Task(dit.Task):
         options = self.few
         wanted = {
             "model": fingerprint(Path(options.start_from)), "data": self.data.fingerprint, "seed": str(self.seed),
-            "teacher_steps": str(options.teacher_steps), "guidance": str(options.guidance),
-            "tokens": str(self.recorded.budget),
+            "tokens": str(self.recorded.budget), "options": json.dumps(
+                {name: value for name, value in config.dump(options).items() if name not in FREE}, sort_keys=True
+            ),
         }  # fmt: skip
         begun = time.monotonic()
         missing = [k for k in range(options.recorded) if not _holds(self._file(folder, k), wanted)]
@@ -210,8 +218,8 @@ class Task(dit.Task):
         """As ever, without `until`; and the error of each jump on trajectories that were held out."""
         figures = super().validate(model)
         window = self.few.teacher_steps // self.few.jumps
+        plans, seeds = self.plans(0)
         for j in range(self.few.jumps):
-            plans, seeds = self.plans(0)
             velocity, batch = self._velocity(
                 model, self._jumps(0, plans, seeds, [(j * window, (j + 1) * window)] * len(plans))
             )
@@ -223,17 +231,13 @@ class Task(dit.Task):
         collapse."""
         from worldpatch.evals import collapse
         from worldpatch.evals.suites import prompts
-        from worldpatch.generate.pipeline import Pipeline, load_vae
         from worldpatch.video.sheet import contact_sheet
 
         if not self.options.sheet_level:
             return {}
         asked = prompts.fixed32(self.options.sheet_level)[:: 32 // SHOWN]
-        _, t, h, w = self.validation[0].latent.shape
-        plan = Plan(start=torch.ones(t, h, w), rate=self.validation[0].rate)
-        plans = [replace(plan, prompt=p.caption) for p in asked for _ in range(VARIANTS)]
-        vae = load_vae(Path(self.options.vae)).to(self.device)
-        pipeline = Pipeline(vae=vae, network=model, spec=self.spec, patch=self.patch, device=self.device)
+        every = [p for p in asked for _ in range(VARIANTS)]
+        plans, pipeline = self._drawn([p.caption for p in every]), self._pipeline(model)
         seeds = [(i // VARIANTS, i % VARIANTS) for i in range(len(plans))]
         ways = {
             "jumps": {"steps": self.few.jumps, "sampler": "jump"},
@@ -251,7 +255,6 @@ class Task(dit.Task):
         ratios = collapse.compare(groups["jumps"], groups["steps"])
         for alarm in collapse.alarms(ratios):
             log.warning("collapse: in %d jumps %s", self.few.jumps, alarm)
-        every = [p for p in asked for _ in range(VARIANTS)]
         scores = {f"{name}/{k}": v for name, of in drawn.items() for k, v in prompts.rates(of, every).items()}
         return scores | {f"collapse/{name}": ratio for name, ratio in ratios.items()}
 

@@ -246,18 +246,26 @@ class Task:
         if not self.options.sheet_level:
             return {}
         from worldpatch.evals.suites import prompts
-        from worldpatch.generate.pipeline import Pipeline, load_vae
         from worldpatch.video.sheet import contact_sheet
 
         fixed = prompts.fixed32(self.options.sheet_level)
-        _, t, h, w = self.validation[0].latent.shape
-        plans = [Plan(start=torch.ones(t, h, w), rate=self.validation[0].rate, prompt=p.caption) for p in fixed]
-        vae = load_vae(Path(self.options.vae)).to(self.device)
-        pipeline = Pipeline(vae=vae, network=model, spec=self.spec, patch=self.patch, device=self.device)
+        plans, pipeline = self._drawn([p.caption for p in fixed]), self._pipeline(model)
         latents = pipeline.latents(plans, [(i, 0) for i in range(len(plans))], steps=20)
         frames = [f.numpy() for f in pipeline.decode(plans, latents)]
         contact_sheet(frames, [p.caption for p in fixed], path)
         return {f"sheet/{k}": v for k, v in prompts.rates(frames, fixed).items()}
+
+    def _drawn(self, prompts: Sequence[str]) -> list[Plan]:
+        """Plans of clips of the usual form, nothing known of them but a prompt each."""
+        first = self.validation[0]
+        return [Plan(start=torch.ones(first.latent.shape[1:]), rate=first.rate, prompt=prompt) for prompt in prompts]
+
+    def _pipeline(self, model: nn.Module) -> Any:
+        """The network as it is, with its autoencoder."""
+        from worldpatch.generate.pipeline import Pipeline, load_vae
+
+        vae = load_vae(Path(self.options.vae)).to(self.device)
+        return Pipeline(vae=vae, network=model, spec=self.spec, patch=self.patch, device=self.device)
 
     def export(self, model: nn.Module, folder: Path, state: dict[str, Any]) -> None:
         """The model as `generate` reads it: weights in bfloat16, one JSON, the tokenizer, and the words it has seen."""
