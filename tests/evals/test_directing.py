@@ -91,3 +91,12 @@ def test_collapse_shows_what_fades():
     grey = frames.copy()
     grey[80:] = grey[80:].mean(-1, keepdims=True).astype(np.uint8)
     assert directing.collapse(grey, 8.0)["saturation"] < 0.1
+
+
+def test_drift_counts_what_steps_at_joins_and_nothing_else():
+    frames = np.full((25, 16, 16, 3), 100, np.uint8)
+    frames[9:] += 10
+    frames[17:] += 10
+    frames[21:] += 50  # no join
+    found = directing.drift(frames, (9, 17), span=4)
+    assert found["brightness"] == pytest.approx(10 / 255) and found["saturation"] == 0

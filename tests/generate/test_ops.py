@@ -126,6 +126,17 @@ def test_windows_pass_on_latents_as_they_are(pipeline: Pipeline, home: Path):
     assert np.abs(more[: len(some)].astype(int) - some).max() <= 1
 
 
+def test_all_is_drawn_at_once_as_far_as_one_asks(pipeline: Pipeline, home: Path, caplog: pytest.LogCaptureFixture):
+    params = {"video": str(home / "one.mp4"), "seconds": 4.0}
+    short, whole = (
+        generate.plan(Request(ability="extend", params=params | more), pipeline) for more in ({}, {"window": 30.0})
+    )
+    drawn = [int((plan.start[:, 0, 0] > 0).sum()) for plan in (short, whole)]
+    assert short.grid[0] == pipeline.spec.grid(pipeline.usual.frames, 32, 32)[0] > drawn[0]
+    assert drawn[1] == 8 and whole.grid[0] == 8 + 4, "ten frames, filled up to 13, are four latents"
+    assert "windows of 30 s are longer than the clips" in caplog.text
+
+
 @pytest.mark.parametrize("seconds", [0.5, 1.0, 4.0])
 def test_two_videos_are_joined(home: Path, longer: Pipeline, seconds: float):
     one, other = given(home / "one.mp4"), given(home / "other.mp4")
@@ -456,6 +467,7 @@ def test_a_sentence_is_staged_changed_and_painted(pipeline: Pipeline, tmp_path: 
         ("inpaint", {"video": "one.mp4", "key": "nocolour"}, "colour 'nocolour' is unknown"),
         ("inpaint", {"video": "one.mp4", "mask": "other.mp4"}, "has more than 10 frames"),
         ("inpaint", {"video": "one.mp4", "track": "none.json"}, "track .*none.json"),
+        ("extend", {"video": "one.mp4", "window": 2.0, "context": 2.0}, "context of 2 s leaves nothing to draw in"),
         ("remix", {"video": "one.mp4", "prompt": "a ball", "strength": 1.5}, "strength 1.5"),
         ("reframe", {"video": "one.mp4", "width": 32, "height": 32}, "fills 32x32 already"),
         ("recut", {"video": "one.mp4", "start": 5.0}, "nothing of"),

@@ -98,6 +98,13 @@ def collapse(frames: Frames, rate: float, seconds: float = 5.0) -> dict[str, flo
     return {name: last[name] / max(first[name], 1e-6) for name in first}
 
 
+def drift(frames: Frames, joins: Sequence[int], span: int) -> dict[str, float]:
+    """How far each statistic of the `span` frames after a join is from that of those before it, as a share of the 255
+    levels of a pixel: the mean over all joins. A join is the first frame of a new window."""
+    found = [(statistics(frames[max(0, at - span) : at]), statistics(frames[at : at + span])) for at in joins]
+    return {name: float(np.mean([abs(new[name] - old[name]) for old, new in found])) / 255 for name in found[0][0]}
+
+
 def statistics(frames: Frames) -> dict[str, float]:
     """How sharp, bright, colourful and contrasted frames are, in grey levels."""
     pixels = frames.astype(np.float32)

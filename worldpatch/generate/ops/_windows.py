@@ -4,14 +4,18 @@ All is joined as latents and decoded once, as one stream: pixels never pass from
 join to join. A stream begins with a single frame; a window in its middle is a continuation.
 """
 
+import logging
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from worldpatch.config import UserError
 from worldpatch.generate.pipeline import Pipeline
 from worldpatch.types import Plan, Reference
+
+log = logging.getLogger(__name__)
 
 Latents = Float[Tensor, "c _ h w"]
 
@@ -30,14 +34,27 @@ class Reach:
         return max(0, 1 + (index - 1) * self.stride) / self.rate
 
 
-def reach(pipeline: Pipeline, height: int, width: int, context: float | None = None) -> Reach:
-    """Windows as long as the clips the model was trained on; `context` seconds of each are known (None: two fifths)."""
-    spec, usual = pipeline.spec, pipeline.usual
-    window = spec.grid(usual.frames, height, width)[0]
-    wished = 0.4 * window if context is None else context * usual.rate / spec.stride_t
-    return Reach(
-        window=window, context=min(max(1, round(wished)), window - 1), stride=spec.stride_t, rate=usual.rate
-    )  # fmt: skip
+def reach(
+    pipeline: Pipeline, height: int, width: int, context: float | None = None, window: float | None = None
+) -> Reach:
+    """Windows of so many seconds (None: as long as the clips the model was trained on), the first `context` seconds of
+    each known (None: two fifths). Raises UserError where the context leaves nothing to draw."""
+    usual, stride = pipeline.usual, pipeline.spec.stride_t
+    long = pipeline.spec.grid(usual.frames, height, width)[0]
+    if window is not None:
+        long, known = max(2, round(window * usual.rate / stride)), long
+        if long > known:
+            log.warning(
+                f"windows of {window:g} s are longer than the clips this model was trained on "
+                f"({known * stride / usual.rate:.3g} s): expect them to be worse"
+            )
+    wished = 0.4 * long if context is None else context * usual.rate / stride
+    if round(wished) >= long:
+        raise UserError(
+            f"a context of {context:g} s leaves nothing to draw in windows of {long * stride / usual.rate:.3g} s: "
+            "make it shorter, or the window longer"
+        )
+    return Reach(window=long, context=max(1, round(wished)), stride=stride, rate=usual.rate)
 
 
 def draw(

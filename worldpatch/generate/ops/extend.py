@@ -26,6 +26,9 @@ class Params(Size):
     context: float | None = Field(
         default=None, gt=0, description="seconds that each window knows of the one before; two fifths of it"
     )
+    window: float | None = Field(
+        default=None, gt=0, description="seconds drawn at once, context and all; as long as clips in training"
+    )
     fit: Rule = Field(default="crop", description="crop what hangs over, or pad with black bars")
 
 
@@ -34,7 +37,7 @@ def plan(params: Params, pipeline: Pipeline) -> Script:
     height, width = params.sides(pipeline, like=media.size_of(params.video))
     rate, stride = pipeline.usual.rate, pipeline.spec.stride_t
     frames = media.film(params.video, rate, height, width, params.fit)
-    new, windows = round(params.seconds * rate), reach(pipeline, height, width, params.context)
+    new, windows = round(params.seconds * rate), reach(pipeline, height, width, params.context, params.window)
     memory.check_film(len(frames) + new, height, width, pipeline)
     forward = params.direction == "forward"
     kind = "clip" if forward else "continuation"
