@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from _machine import Report
 
 from worldpatch import generate
@@ -21,10 +22,11 @@ from worldpatch.data import render
 from worldpatch.evals import _wish, directing
 from worldpatch.evals.detect import detect
 from worldpatch.evals.metrics import motion, prompt, ssim
+from worldpatch.generate import media
 from worldpatch.generate.ops._windows import reach
 from worldpatch.generate.ops.motion import track
 from worldpatch.generate.pipeline import Pipeline
-from worldpatch.types import Clip, Request
+from worldpatch.types import Clip, Plan, Request
 from worldpatch.video import write
 from worldpatch.worlds import tabletop
 from worldpatch.worlds._tabletop import scenario
@@ -463,9 +465,37 @@ def minute(trial: Trial) -> list[Bar]:
     ]
 
 
+def second(trial: Trial) -> list[Bar]:
+    """A second more beside a second from nothing, and the way of the context to latents and back; medians of five."""
+    (clip,) = worlds(1, 17, wanted=stays)
+    film = trial.file("second.mp4", clip.frames)
+    told, pipeline = next(iter(clip.captions.values())), trial.pipeline
+    known = Plan(start=torch.zeros(pipeline.spec.grid(17, 64, 64)), rate=8.0)
+    extend = Request(ability="extend", params={"video": film, "prompt": told, "seconds": 1.0}, steps=trial.steps)
+    alone = Request(ability="text_to_video", params={"prompt": told, "frames": 9}, steps=trial.steps)
+    ways: dict[str, Callable[[], object]] = {
+        "extend by 1 s": lambda: generate.run(extend, pipeline),
+        "generate 1 s": lambda: generate.run(alone, pipeline),
+        "the context, to latents and back": lambda: pipeline.decode(
+            [known], [media.encode(media.film(film, 8.0, 64, 64), pipeline)]
+        ),
+    }
+    spent = {name: sorted(_timed(way) for _ in range(5))[2] for name, way in ways.items()}
+    trial.report.table(("work", "seconds"), [(name, f"{seconds:.2f}") for name, seconds in spent.items()])
+    more, *bounds = spent.values()
+    return [("extend by 1 s over 1 s generated and its context", "1", f"{more / sum(bounds):.2f}", more <= sum(bounds))]
+
+
+def _timed(work: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
 TRIALS: dict[str, Callable[[Trial], list[Bar]]] = {
     "goes_on": goes_on, "hidden": hidden, "joins": joins, "remixes": remixes, "cameras": cameras, "paths": paths,
-    "stories": stories, "subjects": subjects, "staged": staged, "minute": minute,
+    "stories": stories, "subjects": subjects, "staged": staged, "second": second,
+    "minute": minute,
 }  # fmt: skip
 
 
