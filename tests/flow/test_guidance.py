@@ -1,11 +1,14 @@
 """Guidance and the context cache wrap a network without changing what it says."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
 from tests import builders
 from worldpatch.flow.guidance import Guidance, velocity
+from worldpatch.flow.hints import undirected
 from worldpatch.types import Cond, Packed
 
 MODEL = builders.backbone("packed")
@@ -24,7 +27,9 @@ def guided(time: Tensor | None = None, cache: bool = True, **options) -> Tensor:
 
 
 def unconditional() -> Tensor:
+    """What the network says without words, camera and paths."""
     packed, text, x, time = inputs()
+    packed = replace(packed, hints=undirected(packed.hints))
     text = Cond(text=text.text[:0], text_lengths=(0,) * 5)
     with torch.no_grad():
         return velocity(MODEL, packed, text, Guidance(scale=1.0))(x, time)
@@ -47,6 +52,17 @@ def test_guidance_moves_away_from_the_unconditional():
     assert (plain - empty).abs().max() > 1e-3
     torch.testing.assert_close(guided(scale=3.0), empty + 3 * (plain - empty), rtol=0, atol=5e-5)
     torch.testing.assert_close(guided(scale=0.0), empty, rtol=0, atol=1e-5)
+
+
+def test_guidance_moves_towards_cameras_and_paths_too():
+    """And a picture keeps its role in both halves."""
+    packed = inputs()[0]
+    assert packed.hints[:, :7].any() and not undirected(packed.hints)[:, :7].any()
+    roles = torch.arange(packed.hints.numel()).reshape(packed.hints.shape).float()
+    assert torch.equal(undirected(roles)[:, 12:14], roles[:, 12:14]) and undirected(roles).count_nonzero(1).max() == 2
+    without = velocity(MODEL, replace(packed, hints=undirected(packed.hints)), inputs()[1], Guidance(scale=3.0))
+    with torch.no_grad():
+        assert (without(*inputs()[2:]) - guided(scale=3.0)).abs().max() > 1e-3
 
 
 def test_guidance_acts_in_its_interval_alone():

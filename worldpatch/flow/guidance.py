@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from worldpatch.flow.hints import undirected
 from worldpatch.flow.pack import distinct, noisy_only, twice
 from worldpatch.flow.samplers import Velocity
 from worldpatch.types import Cond, Index, Packed, Request, Segments
@@ -19,7 +20,7 @@ from worldpatch.types import Cond, Index, Packed, Request, Segments
 
 @dataclass(frozen=True, kw_only=True)
 class Guidance:
-    """Classifier-free guidance (Ho & Salimans 2022).
+    """Classifier-free guidance (Ho & Salimans 2022), away from what is drawn without words, camera and paths.
 
     `interval`: noise times at which it acts (Kynkaanniemi et al. 2024), asked token by token; where no token is inside,
     only the conditional half is run. `rescale`: share of the guided velocity brought back to the conditional one's size
@@ -95,12 +96,13 @@ def _call(
 
 
 def _double(packed: Packed) -> Packed:
+    """All samples twice, the second time undirected."""
     segments: Segments = twice(packed.segments, len(packed.tokens), packed.samples)
     return Packed(
         tokens=torch.cat((packed.tokens, packed.tokens)),
         position=torch.cat((packed.position, packed.position)),
         time=torch.cat((packed.time, packed.time)),
-        hints=torch.cat((packed.hints, packed.hints)),
+        hints=torch.cat((packed.hints, undirected(packed.hints))),
         segments=segments,
     )
 

@@ -14,6 +14,7 @@ FULL = 4.0  # latent pixels that offsets, and motions within one latent frame, a
 # What differs from patch to patch is small, and a whisper at the input is learned late (docs/LOG.md: say loudly).
 LOUD = 4.0
 SCENE = 2.0  # metres that a camera's way is measured in
+ROLES = slice(12, 14)  # the features that say which likeness is wanted
 
 
 def hints(plan: Plan, position: Float[Tensor, "n 3"], stride_t: int, stride_s: int) -> Hints:
@@ -33,8 +34,15 @@ def hints(plan: Plan, position: Float[Tensor, "n 3"], stride_t: int, stride_s: i
 def likeness(role: Role, count: int) -> Hints:
     """The features of the patches of a picture whose subject or look is wanted."""
     found = torch.zeros(count, HINTS)
-    found[:, 12 if role == "subject" else 13] = 1
+    found[:, ROLES.start + (role == "look")] = 1
     return found
+
+
+def undirected(found: Hints) -> Hints:
+    """The same where nothing is said of cameras and paths. What a picture is there for, stays."""
+    kept = torch.zeros_like(found)
+    kept[:, ROLES] = found[:, ROLES]
+    return kept
 
 
 def rays(camera: Camera, position: Float[Tensor, "n 3"], frame: Tensor, stride_s: int) -> Float[Tensor, "n 6"]:
