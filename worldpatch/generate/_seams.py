@@ -37,7 +37,7 @@ def seamless(video: UInt8[Tensor, "t h w 3"], paste: Paste, rate: float) -> UInt
     return out
 
 
-def _alike(change: Float[Tensor, "h w 3"]) -> Float[Tensor, "h w 1"]:
+def alike(change: Float[Tensor, "h w 3"]) -> Float[Tensor, "h w 1"]:
     """1 where a picture has hardly changed, falling to 0 where something else has come."""
     return torch.exp(-((_blur(change.abs().amax(-1)[None], 1.0)[0] / ALIKE) ** 2))[..., None]
 
@@ -64,7 +64,7 @@ def _carried(
         near = next((i + way * d for d in range(1, reach + 1) if i + way * d in known), None)
         if near is None:
             continue
-        weight = _alike(frame - video[near]) * (1 - (abs(near - i) - 1) / reach)
+        weight = alike(frame - video[near]) * (1 - (abs(near - i) - 1) / reach)
         total, weights = total + weight * lost(near), weights + weight
     return total / weights.clamp_min(1)
 

@@ -13,6 +13,7 @@ from worldpatch.config import UserError
 from worldpatch.flow.guidance import Guidance
 from worldpatch.flow.plan import contrast, solve
 from worldpatch.generate import lora
+from worldpatch.generate._flicker import steady
 from worldpatch.generate._seams import seamless
 from worldpatch.generate.models import fingerprint
 from worldpatch.types import Cond, LatentSpec, Plan
@@ -93,7 +94,8 @@ class Pipeline:
     def decode(
         self, plans: Sequence[Plan], latents: Sequence[Tensor], progress: Progress | None = None
     ) -> list[Tensor]:
-        """uint8 frames "t h w 3" of each plan, known pixels pasted back; decoded as a stream, so memory stays flat."""
+        """uint8 frames "t h w 3" of each plan, without flicker and with known pixels pasted back; decoded as a
+        stream, so memory stays flat."""
         videos = []
         for i, (plan, latent) in enumerate(zip(plans, latents, strict=True)):
             kind = "continuation" if plan.kind == "continuation" else "clip"
@@ -104,7 +106,7 @@ class Pipeline:
                 chunks.append(part[0].add(1).mul(127.5).round().clamp(0, 255).byte().movedim(0, -1).cpu())
             if progress:
                 progress("decode", i + 1, len(plans))
-            video = torch.cat(chunks)
+            video = steady(torch.cat(chunks), self.spec.stride_t)
             if plan.paste is not None:
                 video = seamless(video, plan.paste, plan.rate)
             videos.append(video)
