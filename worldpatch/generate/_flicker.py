@@ -12,6 +12,7 @@ from torch.nn.functional import avg_pool2d
 
 from worldpatch.generate._seams import alike
 
+STEP = 12.0  # grey levels: larger steps between groups are motion
 TREMBLE = 3.0  # grey levels: neighbourhoods that differ by more do so for a reason
 SIDE = 5  # pixels of a neighbourhood
 AT_ONCE = 8  # frames
@@ -38,7 +39,7 @@ def _even(video: UInt8[Tensor, "t h w 3"], stride: int) -> UInt8[Tensor, "t h w 
         change = near.diff(dim=0)
         around = (change[here - 2] if here > 1 else change[here]) + change[here]
         step = change[here - 1] - around / 2
-        step *= alike(step)
+        step *= alike(step, STEP)
         share = 1 - torch.arange(1, stride + 1)[: len(near) - here] / stride
         near[here:] -= share[:, None, None, None] * step
         video[start : start + stride] = near[here:].round().clamp(0, 255).byte()
