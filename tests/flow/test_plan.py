@@ -10,7 +10,7 @@ from tests import builders
 from tests.builders import PATCH, SPEC, TEXT_WIDTH
 from worldpatch.flow.guidance import Guidance
 from worldpatch.flow.pack import pack
-from worldpatch.flow.plan import draw_noise, solve
+from worldpatch.flow.plan import draw_noise, run, solve
 from worldpatch.flow.samplers import SAMPLERS
 from worldpatch.types import Cond, Plan
 
@@ -18,11 +18,13 @@ MODEL = builders.backbone("packed")
 SEEDS = [(4, 0), (4, 1), (5, 0), (6, 0), (7, 0)]
 
 
-def solved(plans: list[Plan], text: list[Tensor], seeds: list[tuple[int, int]], **options) -> list[Tensor]:
+def solved(
+    plans: list[Plan], text: list[Tensor], seeds: list[tuple[int, int]], told=lambda state: None, **options
+) -> list[Tensor]:
     lengths = tuple(len(t) for t in text)
     cond = Cond(text=torch.cat([*text, torch.zeros(0, TEXT_WIDTH)]), text_lengths=lengths)
     with torch.no_grad():
-        return solve(MODEL, plans, cond, seeds, **{"spec": SPEC, "patch": PATCH, "steps": 3, **options})
+        return run(solve(MODEL, plans, cond, seeds, **{"spec": SPEC, "patch": PATCH, "steps": 3, **options}), told)
 
 
 def test_noise_is_fixed_by_seed_and_variant_alone():
@@ -87,7 +89,7 @@ def test_a_late_start_stays_near_what_is_known():
 
 def test_progress_counts_the_steps_and_an_unknown_sampler_is_refused():
     plan, told = dataclasses.replace(builders.plan((1, 4, 4), 1.0), known=None), []
-    solved([plan], [builders.mixed_text()[0]], [(0, 0)], progress=lambda i, x: told.append(i))
+    solved([plan], [builders.mixed_text()[0]], [(0, 0)], told=lambda state: told.append(state.done))
     assert told == [1, 2, 3]
     with pytest.raises(ValueError, match="'ddim' is unknown; known: euler, heun, dpmpp_2m"):
         solved([plan], [builders.mixed_text()[0]], [(0, 0)], sampler="ddim")

@@ -4,11 +4,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from worldpatch.flow.samplers import sample_euler
+from worldpatch.flow.samplers import State, Velocity, euler, sample
 from worldpatch.flow.stepcache import LONGEST, StepCache
 
 TIMES = torch.linspace(1, 0, 26)[:, None].expand(-1, 5)
 NOISE = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+
+
+def solved(model: Velocity, begin: State | None = None) -> Tensor:
+    *_, last = sample(euler, model, begin or State(NOISE), TIMES)
+    return last.x
 
 
 def even(x: Tensor, time: Tensor) -> Tensor:
@@ -21,16 +26,16 @@ def bent(x: Tensor, time: Tensor) -> Tensor:
 
 def test_an_even_change_is_forecast_exactly():
     cache = StepCache(even, 1e-3)
-    torch.testing.assert_close(sample_euler(cache, NOISE, TIMES), sample_euler(even, NOISE, TIMES))
+    torch.testing.assert_close(solved(cache), solved(even))
     assert cache.computed + cache.forecast == 25 and cache.forecast / cache.computed > 0.6 * LONGEST
 
 
 def test_a_smaller_tolerance_computes_more_and_errs_less():
-    exact = sample_euler(bent, NOISE, TIMES)
+    exact = solved(bent)
     errors, computed = [], []
     for tolerance in (1e-6, 0.02, 0.1, 0.5):
         cache = StepCache(bent, tolerance)
-        errors.append(float((sample_euler(cache, NOISE, TIMES) - exact).norm() / exact.norm()))
+        errors.append(float((solved(cache) - exact).norm() / exact.norm()))
         computed.append(cache.computed)
     assert errors == sorted(errors) and computed == sorted(computed, reverse=True)
     assert computed[0] == 25 and errors[0] == 0 and computed[-1] < 15
@@ -46,3 +51,14 @@ def test_one_time_twice_is_computed():
     assert len(calls) == 3
     assert cache(NOISE, torch.full((5,), 0.6)) == pytest.approx(even(NOISE, torch.full((5,), 0.6)))
     assert len(calls) == 4, "a line through two values of one time leads nowhere"
+
+
+@pytest.mark.parametrize("left", [1, 2, 7, 20])
+def test_what_it_remembers_is_gone_on_with(left: int):
+    """Another cache, given the memory of the first one after some steps, forecasts and computes the same."""
+    first = StepCache(bent, 0.1)
+    states = sample(euler, first, State(NOISE), TIMES)
+    state = [next(states) for _ in range(left)][-1]
+    second = StepCache(bent, 0.1, first.memory)
+    assert torch.equal(solved(second, state), solved(StepCache(bent, 0.1)))
+    assert second.computed + second.forecast == 25

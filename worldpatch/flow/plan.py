@@ -1,7 +1,8 @@
 """Solving a plan: pack it, draw its noise, run a sampler over it, and unpack the latents."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float
@@ -10,9 +11,11 @@ from torch import Tensor
 from worldpatch.flow.guidance import Guidance, velocity
 from worldpatch.flow.noise import noised, schedule, shift_of
 from worldpatch.flow.pack import Patch, pack, unpack
-from worldpatch.flow.samplers import SAMPLERS, Progress, ignore
+from worldpatch.flow.samplers import SAMPLERS, State, sample
 from worldpatch.flow.stepcache import StepCache
 from worldpatch.types import Cond, LatentSpec, Packed, Plan
+
+Result = TypeVar("Result")
 
 
 def draw_noise(plans: Sequence[Plan], packed: Packed, seeds: Sequence[tuple[int, int]]) -> Float[Tensor, "n c"]:
@@ -40,14 +43,15 @@ def solve(
     sampler: str = "euler",
     cache: bool = True,
     step_cache: float = 0.0,
-    progress: Progress = ignore,
+    begun: State | None = None,
     device: torch.device | str = "cpu",
-) -> list[Float[Tensor, "c t h w"]]:
-    """The latents of all plans, drawn in one packed pass.
+) -> Generator[State, None, list[Float[Tensor, "c t h w"]]]:
+    """The latents of all plans, drawn in one packed pass; before them the sampler's state after each step.
 
     Every token follows the schedule of its own sample's size, scaled to its start time; known patches come back as they
     were. With `step_cache`, a relative error, velocities are forecast where they may be expected to be off by less.
-    Jumps have learned their guidance: with that sampler `guidance` is passed over. Raises ValueError on an unknown
+    Jumps have learned their guidance: with that sampler `guidance` is passed over. `begun` is a state of an
+    earlier run of the same: the rest is done, to the same bits. Raises ValueError on an unknown
     sampler, listing the known, and on jumps with a step cache.
     """
     if sampler not in SAMPLERS:
@@ -62,10 +66,27 @@ def solve(
     spans = [s for s in packed.segments if s.rule == "noisy"]  # one per sample
     columns = [schedule(steps, shift_of(s.length))[:, None].expand(-1, s.length) for s in spans]
     times = torch.cat(columns, 1).to(device) * packed.time[noisy]
-    model = velocity(network, packed, text, guidance or Guidance(), cache)
-    model = StepCache(model, step_cache) if step_cache else model
-    x = SAMPLERS[sampler](model, x[noisy], times, progress)
-    return unpack(packed, packed.tokens.masked_scatter(noisy[:, None], x), plans, patch)
+    with torch.no_grad():
+        model = velocity(network, packed, text, guidance or Guidance(), cache)
+    last = State(x[noisy]) if begun is None else _on(begun, device)
+    forecast = StepCache(model, step_cache, last.memory) if step_cache else None
+    for state in sample(SAMPLERS[sampler], forecast or model, last, times):
+        last = state if forecast is None else replace(state, memory=state.memory | forecast.memory)
+        yield last
+    return unpack(packed, packed.tokens.masked_scatter(noisy[:, None], last.x), plans, patch)
+
+
+def run(solving: Generator[State, None, Result], told: Callable[[State], None] = lambda state: None) -> Result:
+    """All steps of a solving; `told` of each, and raising there stops it."""
+    while True:
+        try:
+            told(next(solving))
+        except StopIteration as end:
+            return end.value
+
+
+def _on(state: State, device: torch.device | str) -> State:
+    return State(state.x.to(device), state.done, {name: value.to(device) for name, value in state.memory.items()})
 
 
 def contrast(

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from worldpatch.flow.samplers import Velocity
+from worldpatch.flow.samplers import Memory, Velocity
 
 LONGEST = 3  # steps in a row that are forecast
 
@@ -20,11 +20,25 @@ class StepCache:
     last computed velocity showed it to be. `computed` and `forecast` count the steps.
     """
 
-    def __init__(self, model: Velocity, tolerance: float):
+    def __init__(self, model: Velocity, tolerance: float, memory: Memory | None = None):
+        """`memory` is what another one, that is gone, has left."""
         self.model, self.tolerance = model, tolerance
         self.past: list[tuple[float, Tensor]] = []  # the mean time and the velocity of those computed last
         self.curvature = torch.inf
         self.computed = self.forecast = self.row = 0
+        if memory and "forecast" in memory:
+            self.past = list(zip(memory["past_times"].tolist(), memory["past_velocities"], strict=True))
+            self.curvature = float(memory["curvature"])
+            self.computed, self.forecast, self.row = memory["forecast"].tolist()
+
+    @property
+    def memory(self) -> Memory:
+        times, velocities = zip(*self.past, strict=True)
+        return {
+            "past_times": torch.tensor(times, dtype=torch.float64), "past_velocities": torch.stack(velocities),
+            "curvature": torch.tensor(self.curvature, dtype=torch.float64),
+            "forecast": torch.tensor([self.computed, self.forecast, self.row]),
+        }  # fmt: skip
 
     def __call__(self, x: Float[Tensor, "n c"], time: Float[Tensor, " n"]) -> Float[Tensor, "n c"]:
         now = float(time.mean())

@@ -7,7 +7,6 @@ An ability is a file in `ops/`, which makes the Plan, or a Script of several; ev
 """
 
 import logging
-import math
 import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from worldpatch.config import UserError
 from worldpatch.flow.guidance import Guidance
 from worldpatch.flow.plan import solved
 from worldpatch.flow.samplers import SAMPLERS
-from worldpatch.generate import memory
+from worldpatch.generate import drawing, memory
 from worldpatch.generate.models import find as find
 from worldpatch.generate.pipeline import Pipeline, Progress
 from worldpatch.generate.pipeline import load as load
@@ -30,8 +29,7 @@ from worldpatch.types import Final, Plan, Request, Result, Script, Shots
 
 log = logging.getLogger(__name__)
 
-TOKENS = 8192  # patches sampled in one packed pass: a few hundred MB for a network of 10M parameters
-MOST_VARIANTS, MOST_STEPS, HIGHEST_SEED = 64, 1000, 2**40
+MOST_VARIANTS, MOST_STEPS = 64, 1000
 
 
 def run(request: Request, pipeline: Pipeline, progress: Progress | None = None) -> Result:
@@ -70,7 +68,7 @@ def draw(
 
 
 def run_many(
-    requests: Sequence[Request], pipeline: Pipeline, progress: Progress | None = None, tokens: int = TOKENS
+    requests: Sequence[Request], pipeline: Pipeline, progress: Progress | None = None, tokens: int = drawing.TOKENS
 ) -> Iterator[Result]:
     """Results in order, requests that sample alike sharing packed passes of about `tokens` patches.
 
@@ -119,10 +117,10 @@ def _plan(request: Request, pipeline: Pipeline) -> _Job:
     ability = config.resolve("generate/ops", request.ability)
     made = ability.plan(_params(ability.Params, request), pipeline)
     script: Script = (lambda: _alone(made)) if isinstance(made, Plan) else made
-    said = _advance(script(), None)
+    said = drawing.advance(script(), None)
     first = said if isinstance(said, Plan) else said[0].plan
     memory.check_plan(first, pipeline, guided=request.guidance != 1 and request.sampler != "jump")
-    tokens = request.variants * _tokens(first, pipeline)
+    tokens = request.variants * drawing.tokens(first, pipeline)
     return _Job(request=request, script=script, first=first, tokens=tokens, seconds=time.perf_counter() - begun)
 
 
@@ -131,20 +129,12 @@ def _alone(plan: Plan) -> Generator[Plan, Tensor, Shots]:
     return (Final(plan=solved(plan, (yield plan))),)
 
 
-def _advance(script: Generator[Plan, Tensor, Shots], latents: Tensor | None) -> Plan | Shots:
-    """What a script says next, given the latents of what it said before (None: nothing)."""
-    try:
-        return next(script) if latents is None else script.send(latents)
-    except StopIteration as end:
-        return end.value
-
-
 def _solve(jobs: Sequence[_Job], pipeline: Pipeline, progress: Progress | None) -> Iterator[Result]:
     """Packed passes for all variants of all jobs: their first plans together, then their second ones, and so on."""
     begun = time.perf_counter()
     seeds = [(job.request.seed, variant) for job in jobs for variant in range(job.request.variants)]
     scripts = [job.script() for job in jobs for _ in range(job.request.variants)]
-    made = _play(scripts, seeds, _sampling(jobs[0].request), pipeline, progress)
+    made = _drawn(drawing.draw(scripts, seeds, pipeline, _sampling(jobs[0].request)), jobs[0].request.steps, progress)
     denoised = time.perf_counter()
     takes = iter(_developed(made, pipeline, progress))
     seconds = {"denoise": denoised - begun, "decode": time.perf_counter() - denoised}
@@ -160,6 +150,17 @@ def _solve(jobs: Sequence[_Job], pipeline: Pipeline, progress: Progress | None) 
         )
 
 
+def _drawn(marks: Generator[drawing.Mark, None, list[Shots]], steps: int, progress: Progress | None) -> list[Shots]:
+    """All of a drawing."""
+    while True:
+        try:
+            mark = next(marks)
+        except StopIteration as end:
+            return end.value
+        if progress and mark.state:
+            progress("denoise", mark.state.done, steps)
+
+
 def _developed(made: Sequence[Shots], pipeline: Pipeline, progress: Progress | None) -> list[tuple[Tensor, Tensor]]:
     """(frames, latents) of each, its shots one after another."""
     finals = [final for shots in made for final in shots]
@@ -172,45 +173,9 @@ def _developed(made: Sequence[Shots], pipeline: Pipeline, progress: Progress | N
     ]
 
 
-def _play(
-    scripts: Sequence[Generator[Plan, Tensor, Shots]], seeds: Sequence[tuple[int, int]], sampling: dict[str, Any],
-    pipeline: Pipeline, progress: Progress | None,
-) -> list[Shots]:  # fmt: skip
-    """What all scripts come to. Every turn has noise of its own."""
-    said: list[Plan | Shots] = [_advance(script, None) for script in scripts]
-    turn = 0
-    while plans := {i: plan for i, plan in enumerate(said) if isinstance(plan, Plan)}:
-        for some in _passes(plans, pipeline):
-            noises = [(seeds[i][0] + turn * (HIGHEST_SEED + 1), seeds[i][1]) for i in some]
-            chosen = [plans[i] for i in some]
-            drawn = pipeline.latents(chosen, noises, **sampling, progress=progress)
-            for i, latents in zip(some, drawn, strict=True):
-                said[i] = _advance(scripts[i], latents.cpu())
-        turn += 1
-    return [shots for shots in said if not isinstance(shots, Plan)]
-
-
-def _passes(plans: dict[int, Plan], pipeline: Pipeline) -> Iterator[list[int]]:
-    """Numbers of plans that are sampled together: those of about `TOKENS` patches."""
-    group: list[int] = []
-    tokens = 0
-    for i, plan in plans.items():
-        count = _tokens(plan, pipeline)
-        if group and tokens + count > TOKENS:
-            yield group
-            group, tokens = [], 0
-        group.append(i)
-        tokens += count
-    yield group
-
-
-def _tokens(plan: Plan, pipeline: Pipeline) -> int:
-    return plan.start.numel() // math.prod(pipeline.patch)
-
-
 def _check(request: Request) -> None:
     """Raises UserError where a request cannot be sampled, whatever its ability."""
-    ranges = {"variants": (1, MOST_VARIANTS), "steps": (1, MOST_STEPS), "seed": (0, HIGHEST_SEED)}
+    ranges = {"variants": (1, MOST_VARIANTS), "steps": (1, MOST_STEPS), "seed": (0, drawing.HIGHEST_SEED)}
     for name, (least, most) in ranges.items():
         value = getattr(request, name)
         if not least <= value <= most:

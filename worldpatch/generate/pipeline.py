@@ -1,6 +1,6 @@
 """A trained model as one thing: load it, and turn plans into frames."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,18 @@ from torch import Tensor, nn
 from worldpatch import config
 from worldpatch.config import UserError
 from worldpatch.flow.guidance import Guidance
-from worldpatch.flow.plan import contrast, solve
+from worldpatch.flow.plan import contrast, run, solve
+from worldpatch.flow.samplers import State
 from worldpatch.generate import lora
 from worldpatch.generate._flicker import steady
 from worldpatch.generate._seams import seamless
 from worldpatch.generate.models import fingerprint
-from worldpatch.types import Cond, LatentSpec, Plan
+from worldpatch.types import Cond, LatentSpec, Plan, Request
 from worldpatch.vae._load import load as load_vae
 from worldpatch.vae._load import load_weights, read_record
 
 CHUNK = 16  # frames decoded together
+STEPS = Request.steps
 Progress = Callable[[str, int, int], None]
 """Called with (phase, done, total); raising stops the work."""
 
@@ -61,26 +63,38 @@ class Pipeline:
         stride = self.spec.stride_s
         return Usual(frames=self.spec.frames(t), height=h * stride, width=w * stride, rate=float(min(trained["rates"])))
 
-    @torch.no_grad()
-    def latents(
+    def sampling(
         self,
         plans: Sequence[Plan],
         seeds: Sequence[tuple[int, int]],
         *,
-        steps: int = 25,
+        steps: int = STEPS,
         guidance: Guidance | None = None,
         sampler: str = "euler",
         step_cache: float = 0.0,
-        progress: Progress | None = None,
-    ) -> list[Tensor]:
-        """Normalised latents of all plans, sampled in one packed pass."""
-        text, lengths = self.network.text.encode([plan.prompt for plan in plans])
-        return solve(
-            self.network.dit, plans, Cond(text=text, text_lengths=lengths), seeds,
-            spec=self.spec, patch=self.patch, steps=steps, guidance=guidance, sampler=sampler,
-            step_cache=step_cache, device=self.device,
-            progress=(lambda i, _: progress("denoise", i, steps)) if progress else (lambda i, _: None),
+        begun: State | None = None,
+    ) -> Generator[State, None, list[Tensor]]:
+        """The sampler's states step by step, then the normalised latents of all plans; one packed pass. `begun` is
+        a state of an earlier sampling of the same, to go on from."""
+        with torch.no_grad():
+            text, lengths = self.network.text.encode([plan.prompt for plan in plans])
+        return (
+            yield from solve(
+                self.network.dit, plans, Cond(text=text, text_lengths=lengths), seeds,
+                spec=self.spec, patch=self.patch, steps=steps, guidance=guidance, sampler=sampler,
+                step_cache=step_cache, begun=begun, device=self.device,
+            )
         )  # fmt: skip
+
+    def latents(
+        self, plans: Sequence[Plan], seeds: Sequence[tuple[int, int]], progress: Progress | None = None, **how: Any
+    ) -> list[Tensor]:
+        """Normalised latents of all plans, sampled in one packed pass; `how` is as for `sampling`."""
+        steps = how.get("steps", STEPS)
+        return run(
+            self.sampling(plans, seeds, **how),
+            (lambda state: progress("denoise", state.done, steps)) if progress else (lambda state: None),
+        )
 
     @torch.no_grad()
     def contrast(self, plan: Plan, one: str, other: str, draws: int = 8) -> Tensor:

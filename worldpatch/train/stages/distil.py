@@ -121,14 +121,12 @@ class Task(dit.Task):
     def _solved(self, number: int) -> Tensor:
         """The noisy tokens of a batch at each of the teacher's times but the first, at which they are noise."""
         plans, seeds = self.plans(number)
-        states: list[Tensor] = []
         text, lengths = self.network.text.encode([plan.prompt for plan in plans])
-        solve(
+        solving = solve(
             self.network.dit, plans, Cond(text=text, text_lengths=lengths), seeds, spec=self.spec, patch=self.patch,
             steps=self.few.teacher_steps, guidance=Guidance(scale=self.few.guidance), device=self.device,
-            progress=lambda _, x: states.append(x.cpu()),
         )  # fmt: skip
-        return torch.stack(states)
+        return torch.stack([state.x.cpu() for state in solving])
 
     def _file(self, folder: Path, number: int) -> Path:
         return folder / f"batch-{number:05d}.safetensors"
