@@ -99,7 +99,10 @@ def percent(value: float) -> str:
 
 
 def goes_on(trial: Trial) -> list[Bar]:
-    """animate from a first frame, and extend from two seconds by one and a half: does all go on as it was?"""
+    """animate from a first frame, and extend from two seconds by one and a half: does all go on as it was?
+
+    Motion is that of all clips together over that of their renders: half of the renders stand still.
+    """
     clips, rows, bars = worlds(trial.count, 29, wanted=stays), [], []
     told = [clip.captions.get("terse") or next(iter(clip.captions.values())) for clip in clips]
     pictures = [trial.file(f"first{i}.png", clip.frames[:1]) for i, clip in enumerate(clips)]
@@ -140,7 +143,7 @@ def _going(drawn: Sequence[Frames] | None, clips: Sequence[Clip], at: int, stop:
         was, now = detect(given), detect(new)
         values = {
             "identity": directing.identity(was, now), "count": len(was.solids) == len(now.solids),
-            "motion": motion.ratio(frames[at - 1 :], clip.frames[at - 1 : stop]),
+            "moved": motion.amount(frames[at - 1 :]), "real": motion.amount(clip.frames[at - 1 : stop]),
             "ping-pong": directing.ping_pong(given, new) if at > 3 else None,
             "change": directing.jump(frames, at, directing.changes),
             "light": directing.jump(frames, at, directing.lights),
@@ -148,8 +151,8 @@ def _going(drawn: Sequence[Frames] | None, clips: Sequence[Clip], at: int, stop:
         }  # fmt: skip
         for name, value in values.items():
             found.setdefault(name, []).append(value)
-    medians = ("motion", "change", "light")
-    return {name: float(np.median(v)) if name in medians else share(v) for name, v in found.items()}
+    told = {name: float(np.median(v)) if name in ("change", "light") else share(v) for name, v in found.items()}
+    return told | {"motion": motion.ratio_of_amounts(told["moved"], told["real"])}
 
 
 def _start(frames: Frames, clip: Clip) -> float | None:

@@ -10,7 +10,7 @@ from tests import builders
 from tests.builders import PATCH, SPEC, TEXT_WIDTH
 from worldpatch.flow.guidance import Guidance
 from worldpatch.flow.pack import pack
-from worldpatch.flow.plan import draw_noise, run, solve
+from worldpatch.flow.plan import draw_noise, finish, solve
 from worldpatch.flow.samplers import SAMPLERS
 from worldpatch.types import Cond, Plan
 
@@ -24,7 +24,7 @@ def solved(
     lengths = tuple(len(t) for t in text)
     cond = Cond(text=torch.cat([*text, torch.zeros(0, TEXT_WIDTH)]), text_lengths=lengths)
     with torch.no_grad():
-        return run(solve(MODEL, plans, cond, seeds, **{"spec": SPEC, "patch": PATCH, "steps": 3, **options}), told)
+        return finish(solve(MODEL, plans, cond, seeds, **{"spec": SPEC, "patch": PATCH, "steps": 3, **options}), told)
 
 
 def test_noise_is_fixed_by_seed_and_variant_alone():

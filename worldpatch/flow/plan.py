@@ -15,7 +15,7 @@ from worldpatch.flow.samplers import SAMPLERS, State, sample
 from worldpatch.flow.stepcache import StepCache
 from worldpatch.types import Cond, LatentSpec, Packed, Plan
 
-Result = TypeVar("Result")
+Step, Result = TypeVar("Step"), TypeVar("Result")
 
 
 def draw_noise(plans: Sequence[Plan], packed: Packed, seeds: Sequence[tuple[int, int]]) -> Float[Tensor, "n c"]:
@@ -76,11 +76,11 @@ def solve(
     return unpack(packed, packed.tokens.masked_scatter(noisy[:, None], last.x), plans, patch)
 
 
-def run(solving: Generator[State, None, Result], told: Callable[[State], None] = lambda state: None) -> Result:
-    """All steps of a solving; `told` of each, and raising there stops it."""
+def finish(work: Generator[Step, None, Result], told: Callable[[Step], None] = lambda step: None) -> Result:
+    """What work by steps comes to; `told` of each step, and raising there stops it."""
     while True:
         try:
-            told(next(solving))
+            told(next(work))
         except StopIteration as end:
             return end.value
 

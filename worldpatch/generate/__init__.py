@@ -19,7 +19,7 @@ from torch import Tensor
 from worldpatch import config
 from worldpatch.config import UserError
 from worldpatch.flow.guidance import Guidance
-from worldpatch.flow.plan import solved
+from worldpatch.flow.plan import finish, solved
 from worldpatch.flow.samplers import SAMPLERS
 from worldpatch.generate import drawing, memory
 from worldpatch.generate.models import find as find
@@ -134,7 +134,13 @@ def _solve(jobs: Sequence[_Job], pipeline: Pipeline, progress: Progress | None) 
     begun = time.perf_counter()
     seeds = [(job.request.seed, variant) for job in jobs for variant in range(job.request.variants)]
     scripts = [job.script() for job in jobs for _ in range(job.request.variants)]
-    made = _drawn(drawing.draw(scripts, seeds, pipeline, _sampling(jobs[0].request)), jobs[0].request.steps, progress)
+    steps = jobs[0].request.steps
+
+    def told(mark: drawing.Mark) -> None:
+        if progress and mark.state:
+            progress("denoise", mark.state.done, steps)
+
+    made = finish(drawing.draw(scripts, seeds, pipeline, _sampling(jobs[0].request)), told)
     denoised = time.perf_counter()
     takes = iter(_developed(made, pipeline, progress))
     seconds = {"denoise": denoised - begun, "decode": time.perf_counter() - denoised}
@@ -148,17 +154,6 @@ def _solve(jobs: Sequence[_Job], pipeline: Pipeline, progress: Progress | None) 
             request=job.request,
             seconds={"plan": job.seconds, **seconds},
         )
-
-
-def _drawn(marks: Generator[drawing.Mark, None, list[Shots]], steps: int, progress: Progress | None) -> list[Shots]:
-    """All of a drawing."""
-    while True:
-        try:
-            mark = next(marks)
-        except StopIteration as end:
-            return end.value
-        if progress and mark.state:
-            progress("denoise", mark.state.done, steps)
 
 
 def _developed(made: Sequence[Shots], pipeline: Pipeline, progress: Progress | None) -> list[tuple[Tensor, Tensor]]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from worldpatch import config
 from worldpatch.config import UserError
 from worldpatch.flow.guidance import Guidance
-from worldpatch.flow.plan import contrast, run, solve
+from worldpatch.flow.plan import contrast, finish, solve
 from worldpatch.flow.samplers import State
 from worldpatch.generate import lora
 from worldpatch.generate._flicker import steady
@@ -91,7 +91,7 @@ class Pipeline:
     ) -> list[Tensor]:
         """Normalised latents of all plans, sampled in one packed pass; `how` is as for `sampling`."""
         steps = how.get("steps", STEPS)
-        return run(
+        return finish(
             self.sampling(plans, seeds, **how),
             (lambda state: progress("denoise", state.done, steps)) if progress else (lambda state: None),
         )
