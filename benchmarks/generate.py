@@ -21,7 +21,7 @@ from _machine import GEMM, GIGA, MEGA, Report, Work, gemm, parameters, parser, r
 from worldpatch import generate
 from worldpatch.flow.guidance import Guidance
 from worldpatch.flow.pack import pack, twice
-from worldpatch.flow.plan import solve
+from worldpatch.flow.plan import finish, solve
 from worldpatch.generate.ops import text_to_video
 from worldpatch.generate.pipeline import Pipeline
 from worldpatch.types import Cond, Plan
@@ -87,10 +87,11 @@ def denoiser(report: Report, pipeline: Pipeline, job: Job, rounds: int) -> list[
 
     def solution(cache: bool) -> list[torch.Tensor]:
         text, lengths = pipeline.network.text.encode([plan.prompt])
-        return solve(
+        solving = solve(
             pipeline.network.dit, [plan], Cond(text=text, text_lengths=lengths), [(0, 0)], spec=pipeline.spec,
             patch=pipeline.patch, steps=job.steps, guidance=Guidance(scale=job.scale), cache=cache,
         )  # fmt: skip
+        return finish(solving)
 
     latents = solution(True)
     works = {

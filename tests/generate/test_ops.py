@@ -419,9 +419,13 @@ def test_characters_are_saved_and_used(
     plans = []
     for who in ("@anna", "@box"):
         request = Request(ability="storyboard", params={"cards": cards, "character": who}, steps=1)
-        monkeypatch.setattr(
-            Pipeline, "latents", lambda self, some, *_, **__: plans.extend(some) or [p.known for p in some]
-        )
+
+        def sampling(self, some, *_, **__):
+            plans.extend(some)
+            yield from ()
+            return [plan.known for plan in some]
+
+        monkeypatch.setattr(Pipeline, "sampling", sampling)
         generate.run(request, pipeline)
     told = [(plan.prompt, [r.role for r in plan.references]) for plan in plans]
     assert told == [

@@ -9,7 +9,7 @@ import torch
 from tests import builders
 from worldpatch import config
 from worldpatch.config import UserError
-from worldpatch.flow.plan import solve
+from worldpatch.flow.plan import finish, solve
 from worldpatch.train import loop
 from worldpatch.train.optim import Optim
 from worldpatch.train.stages import distil
@@ -55,11 +55,8 @@ def test_chords_lead_along_the_teachers_own_trajectory(options):
             torch.testing.assert_close(batch.x[noisy], at, atol=1e-4, rtol=0)
         at = (batch.x + (batch.until - batch.packed.time)[:, None] * batch.target)[noisy]
     text, lengths = found.network.text.encode([plan.prompt for plan in plans])
-    with torch.no_grad():
-        latents = solve(
-            found.network.dit, plans, Cond(text=text, text_lengths=lengths), seeds, spec=found.spec, patch=found.patch,
-            steps=4,
-        )  # fmt: skip
+    options = {"spec": found.spec, "patch": found.patch, "steps": 4}
+    latents = finish(solve(found.network.dit, plans, Cond(text=text, text_lengths=lengths), seeds, **options))
     drawn = torch.cat([latent[:, plan.start > 0].flatten() for latent, plan in zip(latents, plans, strict=True)])
     assert drawn.norm() == pytest.approx(float(at.norm()), rel=1e-3)
 

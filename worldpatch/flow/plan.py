@@ -15,7 +15,8 @@ from worldpatch.flow.samplers import SAMPLERS, State, sample
 from worldpatch.flow.stepcache import StepCache
 from worldpatch.types import Cond, LatentSpec, Packed, Plan
 
-Step, Result = TypeVar("Step"), TypeVar("Result")
+Step = TypeVar("Step")
+Result = TypeVar("Result")
 
 
 def draw_noise(plans: Sequence[Plan], packed: Packed, seeds: Sequence[tuple[int, int]]) -> Float[Tensor, "n c"]:
