@@ -21,8 +21,8 @@ from worldpatch.data import render
 from worldpatch.evals.detect import detect
 from worldpatch.generate import find
 from worldpatch.generate.pipeline import load_vae
-from worldpatch.train.stages.vae import evaluate, psnr, to_uint8
-from worldpatch.vae._pixels import to_tensor
+from worldpatch.train.stages.vae import evaluate, psnr
+from worldpatch.vae._pixels import to_tensor, to_uint8
 from worldpatch.video.read import probe, read
 
 FIRST = 5_000_000  # index of the validation clips; training sets begin at 0, the autoencoder's own bank at 10,000,000

@@ -23,9 +23,8 @@ from worldpatch.evals import _told
 from worldpatch.generate import find
 from worldpatch.generate.pipeline import load_vae
 from worldpatch.text import _writer
-from worldpatch.train.stages.vae import to_uint8
 from worldpatch.types import Clip, Truth
-from worldpatch.vae._pixels import to_tensor
+from worldpatch.vae._pixels import to_tensor, to_uint8
 from worldpatch.video.read import read
 from worldpatch.video.sheet import contact_sheet
 from worldpatch.video.write import write

@@ -29,6 +29,7 @@ from worldpatch.flow.pack import pack
 from worldpatch.generate.pipeline import load_vae
 from worldpatch.train.scaling.plan import GPUS
 from worldpatch.types import Cond, Plan, Segment, Segments
+from worldpatch.vae._pixels import to_uint8
 from worldpatch.video.write import write
 
 MODEL = "tabletop"
@@ -54,7 +55,7 @@ def decode(model: str, output: Path, seconds: int) -> None:
             for _ in range(count)
         )
         for part in vae.decode_stream(latents):
-            yield part[0].add(1).mul(127.5).round().clamp(0, 255).byte().movedim(0, -1).numpy()
+            yield to_uint8(part[0])
 
     with torch.no_grad():
         write(output, pixels(), RATE)

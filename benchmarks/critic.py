@@ -43,7 +43,7 @@ from worldpatch.generate.pipeline import Pipeline
 from worldpatch.train.stages import embed
 from worldpatch.train.stages._attributes import labels, right
 from worldpatch.types import Clip, Request
-from worldpatch.vae._pixels import to_tensor
+from worldpatch.vae._pixels import to_tensor, to_uint8
 from worldpatch.video._atomic import atomic
 from worldpatch.video.sheet import contact_sheet
 from worldpatch.worlds import tabletop
@@ -123,9 +123,7 @@ def _kinds(frames: Frames) -> set[str]:
 
 @torch.no_grad()
 def _decoded(frames: Frames, pipeline: Pipeline) -> Frames:
-    video = torch.from_numpy(frames).float().div(127.5).sub(1).permute(3, 0, 1, 2)[None]
-    out = pipeline.vae.decode(pipeline.vae.encode(video))[0].permute(1, 2, 3, 0)
-    return out.add(1).mul(127.5).round().clamp(0, 255).byte().numpy()
+    return to_uint8(pipeline.vae.decode(pipeline.vae.encode(to_tensor(frames)[None]))[0])
 
 
 # -------------------------------------------------------------------------------------------------------------- choices

@@ -34,9 +34,8 @@ from worldpatch.generate import find
 from worldpatch.generate.pipeline import load_vae
 from worldpatch.train.stages import embed as stage
 from worldpatch.train.stages._attributes import ATTRIBUTES, UNASKED, labels
-from worldpatch.train.stages.vae import to_uint8
 from worldpatch.types import Clip
-from worldpatch.vae._pixels import to_tensor
+from worldpatch.vae._pixels import to_tensor, to_uint8
 from worldpatch.video.read import probe, read
 from worldpatch.worlds._tabletop.stage import Stage
 

@@ -16,10 +16,11 @@ from torch import Tensor
 
 from worldpatch import generate
 from worldpatch.evals.directing import changes
-from worldpatch.evals.metrics import motion
+from worldpatch.evals.metrics import motion, psnr
 from worldpatch.evals.suites import prompts
 from worldpatch.generate._flicker import _even, steady
 from worldpatch.types import Request
+from worldpatch.vae._pixels import to_tensor, to_uint8
 from worldpatch.worlds import tabletop
 
 MODEL, STEP, MOTION = "tabletop", 1.5, 1.3
@@ -33,19 +34,20 @@ def main() -> None:
     report = Report("Flicker", arguments)
     pipeline = generate.load(generate.find(arguments.model))
     stride, count = pipeline.spec.stride_t, 4 if report.short else 32
-    renders = [torch.from_numpy(frames) for frames in rendered(pipeline, count)]
+    renders = rendered(pipeline, count)
     ways: dict[str, Callable[[Tensor], Tensor]] = {
         "as decoded": lambda clip: clip, "steps spread": lambda clip: _even(clip, stride),
         "and averaged": lambda clip: steady(clip, stride),
     }  # fmt: skip
     rows: list[tuple[str, ...]] = [("renders", "as rendered", *told(renders, stride))]
+    decoded = [through(pipeline, frames) for frames in renders]
     for name, way in ways.items():
-        clips = [way(through(pipeline, frames)) for frames in renders]
-        moved = np.median([motion.ratio(a.numpy(), b.numpy()) for a, b in zip(clips, renders, strict=True)])
-        near = np.mean([psnr(a, b) for a, b in zip(clips, renders, strict=True)])
+        clips = [way(clip).numpy() for clip in decoded]
+        moved = np.median([motion.ratio(a, b) for a, b in zip(clips, renders, strict=True)])
+        near = psnr.score(clips, renders).value
         rows.append(("decoded renders", name, *told(clips, stride), f"{moved:.2f}", f"{near:.2f}"))
     sampled = drawn(pipeline, count)
-    rows += [("samples", name, *told([way(clip) for clip in sampled], stride)) for name, way in ways.items()]
+    rows += [("samples", name, *told([way(clip).numpy() for clip in sampled], stride)) for name, way in ways.items()]
     report.table(
         ("clips", "way", "group to group / within", "change per frame, grey levels", "motion / render", "dB to it"),
         [(*row, *("-",) * (6 - len(row))) for row in rows],
@@ -69,9 +71,9 @@ def rendered(pipeline: generate.Pipeline, count: int) -> list[np.ndarray]:
 
 
 @torch.no_grad()
-def through(pipeline: generate.Pipeline, frames: Tensor) -> Tensor:
-    clip = frames.movedim(-1, 0)[None].float() / 127.5 - 1
-    return bytes_of(pipeline.vae.decode(pipeline.vae.encode(clip)))
+def through(pipeline: generate.Pipeline, frames: np.ndarray) -> Tensor:
+    """What the autoencoder alone makes of a render."""
+    return torch.from_numpy(to_uint8(pipeline.vae.decode(pipeline.vae.encode(to_tensor(frames)[None]))[0]))
 
 
 @torch.no_grad()
@@ -80,16 +82,12 @@ def drawn(pipeline: generate.Pipeline, count: int) -> list[Tensor]:
     asked = prompts.load(1)[:count]
     plans = [generate.plan(Request(ability="text_to_video", params={"prompt": p.caption}), pipeline) for p in asked]
     latents = pipeline.latents(plans, [(i, 0) for i in range(count)])
-    return [bytes_of(pipeline.vae.decode(latent[None])) for latent in latents]
+    return [torch.from_numpy(to_uint8(pipeline.vae.decode(latent[None])[0])) for latent in latents]
 
 
-def bytes_of(video: Tensor) -> Tensor:
-    return video[0].add(1).mul(127.5).round().clamp(0, 255).byte().movedim(0, -1)
-
-
-def told(clips: list[Tensor], stride: int) -> tuple[str, str]:
+def told(clips: list[np.ndarray], stride: int) -> tuple[str, str]:
     """The change from group to group over that within groups, the median clip's; and the change of all."""
-    moved = [changes(clip.numpy()) for clip in clips]
+    moved = [changes(clip) for clip in clips]
     return f"{np.median([step(m, stride) for m in moved]):.2f}", f"{np.mean([m.mean() for m in moved]):.2f}"
 
 
@@ -97,10 +95,6 @@ def step(moved: np.ndarray, stride: int) -> float:
     moved = moved[stride:]  # the first group follows a single frame
     between = np.arange(len(moved)) % stride == 0
     return float(np.median(moved[between]) / max(np.median(moved[~between]), 0.1))
-
-
-def psnr(a: Tensor, b: Tensor) -> float:
-    return float(10 * torch.log10(255**2 / (a.float() - b.float()).square().mean()))
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ from worldpatch.train.loop import Run, train
 from worldpatch.train.optim import Optim
 from worldpatch.train.stages import dit
 from worldpatch.types import Clip, Plan, Segment
+from worldpatch.vae._pixels import to_uint8
 from worldpatch.video import resize
 from worldpatch.video.sheet import contact_sheet
 
@@ -266,7 +267,7 @@ def real_frames(arguments: argparse.Namespace, vae: Any, items: Sequence[Item]) 
     """The held-out clips, decoded from their latents."""
     with torch.no_grad():
         videos = [vae.decode(item.latent.float()[None].to(arguments.device))[0] for item in items]
-    return [v.add(1).mul(127.5).round().clamp(0, 255).byte().movedim(0, -1).cpu().numpy() for v in videos]
+    return [to_uint8(v) for v in videos]
 
 
 def judge(arguments: argparse.Namespace, arm: str, seed: int, vae: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from _machine import MEGA, Report, parser, run
 from torch import Tensor
 
 from worldpatch.vae import causal
+from worldpatch.vae._pixels import to_uint8
 from worldpatch.video.write import write
 
 BAR = 0.10
@@ -36,7 +37,7 @@ def decode(output: Path, seconds: int, side: int) -> None:
 
     def pixels() -> Iterator[np.ndarray]:
         for part in model.decode_stream(chunks()):
-            yield part[0].add(1).mul(127.5).round().clamp(0, 255).byte().movedim(0, -1).numpy()
+            yield to_uint8(part[0])
 
     with torch.no_grad():
         write(output, pixels(), RATE)

@@ -18,10 +18,10 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> generate.Pipeline:
     return generate.load(builders.exported(tmp_path_factory.mktemp("model")))
 
 
-def scripts(turns: int = 2) -> list[drawing.Script]:
+def tellings(turns: int = 2) -> list[drawing.Telling]:
     """Two scripts of several plans each; every plan knows what came before."""
 
-    def script(prompt: str) -> drawing.Script:
+    def script(prompt: str) -> drawing.Telling:
         known = None
         for turn in range(turns):
             start = torch.ones(2, 4, 4)
@@ -33,7 +33,7 @@ def scripts(turns: int = 2) -> list[drawing.Script]:
 
 
 def marks(pipeline: generate.Pipeline, sampling: dict, begin: Mark | None = None) -> tuple[list[Mark], list[Shots]]:
-    going, found = drawing.draw(scripts(), [(1, 0), (2, 0)], pipeline, sampling, begin), []
+    going, found = drawing.play(tellings(), [(1, 0), (2, 0)], pipeline, sampling, begin), []
     while True:
         try:
             found.append(next(going))

@@ -133,14 +133,14 @@ def _solve(jobs: Sequence[_Job], pipeline: Pipeline, progress: Progress | None) 
     """Packed passes for all variants of all jobs: their first plans together, then their second ones, and so on."""
     begun = time.perf_counter()
     seeds = [(job.request.seed, variant) for job in jobs for variant in range(job.request.variants)]
-    scripts = [job.script() for job in jobs for _ in range(job.request.variants)]
+    tellings = [job.script() for job in jobs for _ in range(job.request.variants)]
     steps = jobs[0].request.steps
 
     def told(mark: drawing.Mark) -> None:
         if progress and mark.state:
             progress("denoise", mark.state.done, steps)
 
-    made = finish(drawing.draw(scripts, seeds, pipeline, _sampling(jobs[0].request)), told)
+    made = finish(drawing.play(tellings, seeds, pipeline, _sampling(jobs[0].request)), told)
     denoised = time.perf_counter()
     takes = iter(_developed(made, pipeline, progress))
     seconds = {"denoise": denoised - begun, "decode": time.perf_counter() - denoised}

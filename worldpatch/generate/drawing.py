@@ -23,7 +23,8 @@ from worldpatch.types import Plan, Shots
 TOKENS = 8192  # patches sampled in one packed pass: a few hundred MB for a network of 10M parameters
 HIGHEST_SEED = 2**40
 
-Script = Generator[Plan, Tensor, Shots]
+Telling = Generator[Plan, Tensor, Shots]
+"""A script that has been called: it tells plans, and hears their latents."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ class Mark:
             raise UserError(f"the latents kept in {path} cannot be read ({error}): remove it to begin anew") from error
 
 
-def draw(
-    scripts: Sequence[Script], seeds: Sequence[tuple[int, int]], pipeline: Pipeline, sampling: dict[str, Any],
+def play(
+    tellings: Sequence[Telling], seeds: Sequence[tuple[int, int]], pipeline: Pipeline, sampling: dict[str, Any],
     begin: Mark | None = None,
 ) -> Generator[Mark, None, list[Shots]]:  # fmt: skip
     """A mark after each step, and in the end what each script comes to.
@@ -74,7 +75,7 @@ def draw(
     told = list((begin or Mark()).drawn)
     state = begin.state if begin else None
     drawn: list[Tensor] = []
-    said: list[Plan | Shots] = [advance(script, None) for script in scripts]
+    said: list[Plan | Shots] = [advance(telling, None) for telling in tellings]
     turn = 0
     while plans := {i: plan for i, plan in enumerate(said) if isinstance(plan, Plan)}:
         for some in _passes(plans, pipeline):
@@ -86,16 +87,16 @@ def draw(
                 latents, state = (yield from _marked(solving, tuple(drawn))), None
             drawn += latents
             for i, own in zip(some, latents, strict=True):
-                said[i] = advance(scripts[i], own)
+                said[i] = advance(tellings[i], own)
         turn += 1
     yield Mark(tuple(drawn))
     return [shots for shots in said if not isinstance(shots, Plan)]
 
 
-def advance(script: Script, latents: Tensor | None) -> Plan | Shots:
-    """What a script says next, given the latents of what it said before (None: nothing)."""
+def advance(telling: Telling, latents: Tensor | None) -> Plan | Shots:
+    """What a script tells next, given the latents of what it said before (None: nothing)."""
     try:
-        return next(script) if latents is None else script.send(latents)
+        return next(telling) if latents is None else telling.send(latents)
     except StopIteration as end:
         return end.value
 

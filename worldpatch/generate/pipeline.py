@@ -20,6 +20,7 @@ from worldpatch.generate.models import fingerprint
 from worldpatch.types import Cond, LatentSpec, Plan, Request
 from worldpatch.vae._load import load as load_vae
 from worldpatch.vae._load import load_weights, read_record
+from worldpatch.vae._pixels import to_uint8
 
 CHUNK = 16  # frames decoded together
 STEPS = Request.steps
@@ -117,7 +118,7 @@ class Pipeline:
             for part in self.vae.decode_stream(
                 (c[None].to(self.device) for c in latent.split(CHUNK // self.spec.stride_t, dim=1)), kind
             ):
-                chunks.append(part[0].add(1).mul(127.5).round().clamp(0, 255).byte().movedim(0, -1).cpu())
+                chunks.append(torch.from_numpy(to_uint8(part[0])))
             if progress:
                 progress("decode", i + 1, len(plans))
             video = steady(torch.cat(chunks), self.spec.stride_t)

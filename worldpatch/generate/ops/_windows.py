@@ -40,21 +40,21 @@ def reach(
     """Windows of so many seconds (None: as long as the clips the model was trained on), the first `context` seconds of
     each known (None: two fifths). Raises UserError where the context leaves nothing to draw."""
     usual, stride = pipeline.usual, pipeline.spec.stride_t
-    long = pipeline.spec.grid(usual.frames, height, width)[0]
-    if window is not None:
-        long, known = max(2, round(window * usual.rate / stride)), long
-        if long > known:
-            log.warning(
-                f"windows of {window:g} s are longer than the clips this model was trained on "
-                f"({known * stride / usual.rate:.3g} s): expect them to be worse"
-            )
+    trained = pipeline.spec.grid(usual.frames, height, width)[0]
+    long = trained if window is None else max(2, round(window * usual.rate / stride))
+    if long > trained:
+        log.warning(
+            f"windows of {window:g} s are longer than the clips this model was trained on "
+            f"({trained * stride / usual.rate:.3g} s): expect them to be worse"
+        )
     wished = 0.4 * long if context is None else context * usual.rate / stride
     if round(wished) >= long:
         raise UserError(
             f"a context of {context:g} s leaves nothing to draw in windows of {long * stride / usual.rate:.3g} s: "
             "make it shorter, or the window longer"
         )
-    return Reach(window=long, context=max(1, round(wished)), stride=stride, rate=usual.rate)
+    known = min(max(1, round(wished)), long - 1)  # none for a model of pictures
+    return Reach(window=long, context=known, stride=stride, rate=usual.rate)
 
 
 def draw(

@@ -25,8 +25,8 @@ from worldpatch.evals import _told
 from worldpatch.generate import find
 from worldpatch.generate.pipeline import load_vae
 from worldpatch.text import _writer
-from worldpatch.train.stages.vae import to_uint8
 from worldpatch.types import Truth
+from worldpatch.vae._pixels import to_uint8
 from worldpatch.video.sheet import contact_sheet
 
 PART = 256  # clips of a file of the cache

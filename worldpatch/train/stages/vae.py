@@ -26,7 +26,7 @@ from worldpatch import config
 from worldpatch.data import bank, textures
 from worldpatch.data.loader import hash_seed
 from worldpatch.train import checkpoint
-from worldpatch.vae._pixels import to_tensor
+from worldpatch.vae._pixels import to_tensor, to_uint8
 from worldpatch.video.sheet import contact_sheet
 
 SQUARE_WEIGHT = 10.0  # an error of 0.1, of a range of 2, counts as much squared as it does plain
@@ -234,8 +234,3 @@ class Task:
             "earlier": self.earlier,
         }  # fmt: skip
         (folder / "vae.json").write_text(json.dumps(record, indent=1))
-
-
-def to_uint8(frames: Tensor) -> np.ndarray:
-    """[-1, 1] "3 t h w" -> uint8 "t h w 3"."""
-    return frames.add(1).mul(127.5).round().clamp(0, 255).byte().movedim(0, -1).cpu().numpy()
