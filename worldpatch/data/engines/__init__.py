@@ -6,7 +6,10 @@ Jobs and outcomes must pickle. Outcomes are given as they come, so what is held 
 whose worker dies or hangs becomes a Failure; it never ends the others.
 """
 
+import multiprocessing
+import os
 import signal
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +26,19 @@ class Failure:
 Outcome = Any | Failure
 
 _watched = False
+
+
+def follow() -> None:
+    """This process ends with its parent, however that ends, and leaves Ctrl-C to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def watch() -> None:

@@ -3,8 +3,6 @@
 import itertools
 import multiprocessing
 import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -64,16 +62,7 @@ def _pool(workers: int) -> ProcessPoolExecutor:
 
 
 def _begin() -> None:
-    """A worker is one core's worth of work; the parent decides when to stop."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    """A worker is one core's worth of work."""
+    engines.follow()
     engines.watch()
     os.environ["OMP_NUM_THREADS"] = "1"
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for jobs forever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
