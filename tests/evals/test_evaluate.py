@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from worldpatch.config import UserError
-from worldpatch.evals import card, evaluate
+from worldpatch.evals import _model, card, evaluate
 from worldpatch.evals._curves import compare
 from worldpatch.evals._folder import clip, sort
 from worldpatch.evals._sets import distances
@@ -147,3 +147,27 @@ def test_given_frames_are_kept_and_strangers_noted(tmp_path: Path):
     frames, notes = clip(tmp_path / "a.mp4", task)
     assert np.array_equal(frames[:1], given) and frames[1].max() < 10
     assert "does not begin with the frames given" in notes[0]
+
+
+def test_a_stopped_evaluation_draws_what_is_missing_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    form, drawn = Form(frames=2, height=4, width=4), []
+    jobs = [(Task(key=f"k{i}", prompt="p", form=form, strata={}), i) for i in range(60)]
+
+    def draw(pipeline: Any, group: Any, sampling: Any) -> list[Any]:
+        if len(drawn) == 2 and stop:
+            raise KeyboardInterrupt
+        drawn.append([seed for _, seed in group])
+        return [np.full((2, 4, 4, 3), seed, np.uint8) for _, seed in group]
+
+    def made(sampling: Any = _model.Sampling()) -> list[int]:  # noqa: B008
+        return [int(clip[0, 0, 0, 0]) for clip in _model.sample(None, jobs, sampling, tmp_path)]  # type: ignore
+
+    monkeypatch.setattr(_model, "_drawn", draw)
+    stop = True
+    with pytest.raises(KeyboardInterrupt):
+        made()
+    stop = False
+    assert made() == list(range(60)) and drawn == [[*range(24)], [*range(24, 48)], [*range(48, 60)]]
+    next(tmp_path.glob("*.npz")).write_bytes(b"damaged")
+    assert made() == list(range(60)) and len(drawn) == 4
+    assert made(_model.Sampling(steps=3)) == list(range(60)) and len(drawn) == 7

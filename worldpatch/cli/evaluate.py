@@ -1,5 +1,6 @@
 """`worldpatch eval`: a model, or a folder of anybody's clips, judged by pixels on a frozen suite."""
 
+import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 COUNT = "Prompts, or scenes of each scenario and split.  [default: all]"
 SUITES = "physics, pictures, prompts_level1 or prompts_level2"
 JUDGE = "judge"
+UNFINISHED = "unfinished"  # folder in the output: clips of an evaluation that was stopped
 
 
 class Judging(TyperGroup):
@@ -75,7 +77,7 @@ def judge(
 
     Writes card.json, card.html, card.png and a contact sheet of the worst clips; prints the table. Beside each figure
     stand what the same eyes make of real renders, and what naive clips get. No best-of-n: every clip counts. A folder
-    is scored by the manifest in it (`worldpatch eval export`).
+    is scored by the manifest in it (`worldpatch eval export`). Stopped, it goes on with the clips it has, run again.
     """
     _positive(count=count, seeds=seeds, steps=steps, workers=workers)
     threads(threads_)
@@ -96,11 +98,12 @@ def judge(
             made = evaluate.model(
                 subject, evaluate.find(suite), _choice(suite, modes, count, only, size_, rate, frames, subject),
                 seeds=seeds, sampling=evaluate.Sampling(**sampling), device=device(device_), workers=workers,
-                progress=progress,
+                progress=progress, kept=output / UNFINISHED,
             )  # fmt: skip
         if clips:
             evaluate.keep(made, output / "clips", progress)
     _finish(made, output, quiet, begun, sheets)
+    shutil.rmtree(output / UNFINISHED, ignore_errors=True)
 
 
 @app.command("export")

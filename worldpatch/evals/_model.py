@@ -1,8 +1,11 @@
 """Clips of a trained model for a suite's tasks: plans with the given frames as known latents, many in one pass."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -12,7 +15,9 @@ from worldpatch.evals.suites._task import Task
 from worldpatch.flow.guidance import Guidance
 from worldpatch.generate.pipeline import Pipeline
 from worldpatch.types import Plan
+from worldpatch.video._atomic import atomic
 
+Frames = UInt8[np.ndarray, "t h w 3"]
 TOGETHER = 24  # clips sampled in one packed pass
 
 
@@ -27,21 +32,57 @@ class Sampling:
 
 
 def sample(
-    pipeline: Pipeline, jobs: Sequence[tuple[Task, int]], sampling: Sampling
-) -> Iterator[UInt8[np.ndarray, "t h w 3"]]:
-    """A clip per (task, seed), in order. Given frames come back as they were."""
+    pipeline: Pipeline, jobs: Sequence[tuple[Task, int]], sampling: Sampling, kept: Path | None = None
+) -> Iterator[Frames]:
+    """A clip per (task, seed), in order. Given frames come back as they were.
+
+    What is drawn together is written to the folder `kept`, if there is one, and read from there the next time.
+    """
     waiting = iter(jobs)
     while group := list(islice(waiting, TOGETHER)):
-        plans = [plan(task, pipeline, sampling.camera) for task, _ in group]
-        latents = pipeline.latents(
-            plans, [(seed, 0) for _, seed in group], steps=sampling.steps,
-            guidance=Guidance(scale=sampling.guidance), sampler=sampling.sampler,
-        )  # fmt: skip
-        for (task, _), video in zip(group, pipeline.decode(plans, latents), strict=True):
-            frames = video.numpy()
-            if task.context is not None:
-                frames[: len(task.context)] = task.context
-            yield frames
+        path = None if kept is None else kept / f"{_name(group, sampling)}.npz"
+        clips = _read(path, group)
+        if clips is None:
+            clips = _drawn(pipeline, group, sampling)
+            if path is not None:
+                with atomic(path) as draft, draft.open("wb") as file:
+                    np.savez(file, *clips)
+        yield from clips
+
+
+def _drawn(pipeline: Pipeline, group: Sequence[tuple[Task, int]], sampling: Sampling) -> list[Frames]:
+    plans = [plan(task, pipeline, sampling.camera) for task, _ in group]
+    latents = pipeline.latents(
+        plans, [(seed, 0) for _, seed in group], steps=sampling.steps, guidance=Guidance(scale=sampling.guidance),
+        sampler=sampling.sampler,
+    )  # fmt: skip
+    clips = [video.numpy() for video in pipeline.decode(plans, latents)]
+    for (task, _), frames in zip(group, clips, strict=True):
+        if task.context is not None:
+            frames[: len(task.context)] = task.context
+    return clips
+
+
+def _name(group: Sequence[tuple[Task, int]], sampling: Sampling) -> str:
+    """Of the file of a group: the same for the same clips of the same model alone."""
+    digest = hashlib.sha256(repr(sampling).encode())
+    for task, seed in group:
+        digest.update(repr((task.key, task.prompt, task.form, seed)).encode())
+        for given in (task.context, None if task.camera is None else task.camera.pose):
+            digest.update(b"" if given is None else np.ascontiguousarray(given).tobytes())
+    return digest.hexdigest()[:32]
+
+
+def _read(path: Path | None, group: Sequence[tuple[Task, int]]) -> list[Frames] | None:
+    """The clips of a file that is there and whole."""
+    if path is None or not path.exists():
+        return None
+    try:
+        with np.load(path) as file:
+            clips = [file[name] for name in file.files]
+    except (OSError, ValueError, BadZipFile):
+        return None
+    return clips if len(clips) == len(group) else None
 
 
 @torch.no_grad()

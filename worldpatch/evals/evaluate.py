@@ -16,7 +16,7 @@ from zlib import crc32
 import numpy as np
 from jaxtyping import UInt8
 
-from worldpatch import config, generate
+from worldpatch import __version__, config, generate
 from worldpatch.config import UserError
 from worldpatch.evals import _folder, card
 from worldpatch.evals._model import Sampling as Sampling
@@ -84,11 +84,13 @@ def model(
     device: str = "cpu",
     workers: int = 1,
     progress: Progress | None = None,
+    kept: Path | None = None,
 ) -> Made:
     """A trained model on a suite: by default all of it, at the model's usual size. No best-of-n: every clip counts.
 
-    `tasks` are the suite's for this choice, where they were made already. Raises UserError on an unknown model or part
-    of a suite, and on a size the model cannot make.
+    `tasks` are the suite's for this choice, where they were made already. Clips are kept in a folder of the model's own
+    in `kept`, if given, and need not be drawn again where a stopped evaluation goes on. Raises UserError on an unknown
+    model or part of a suite, and on a size the model cannot make.
     """
     if not 1 <= seeds <= MOST_SEEDS:
         raise UserError(f"seeds {seeds} is outside 1 to {MOST_SEEDS} clips per task")
@@ -98,7 +100,8 @@ def model(
     tasks = suite.tasks(choice, workers, progress) if tasks is None else tasks
     jobs = [(task, _seed(task, s)) for task in tasks for s in range(seeds)]
     clips: list[Frames] = []
-    for frames in sample(pipeline, jobs, sampling):
+    own = None if kept is None else kept / f"{fingerprint(generate.find(name))}-{__version__}"
+    for frames in sample(pipeline, jobs, sampling, own):
         clips.append(frames)
         if progress:
             progress("sample", len(clips), len(jobs))
