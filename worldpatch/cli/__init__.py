@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from worldpatch import __version__
-from worldpatch.cli import _verbs, character, data, doctor, evaluate, generate, pick, scale, train
+from worldpatch.cli import _verbs, character, data, doctor, evaluate, generate, pick, scale, serve, train
 from worldpatch.cli._listing import first_lines
 
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -20,7 +20,7 @@ ABILITIES, PLAIN = "generate/ops", "text_to_video"  # the latter is `generate`, 
 EXTRAS = {  # package -> the extra that brings it
     "mujoco": "worlds", "scipy": "eval", "matplotlib": "eval", "jinja2": "eval", "cv2": "data", "scenedetect": "data",
     "pyarrow": "data", "ray": "ray", "httpx2": "endpoint", "transformers": "hub", "peft": "hub",
-    "fastapi": "serve", "uvicorn": "serve",
+    **dict.fromkeys(("fastapi", "uvicorn", "dbos", "sqlalchemy", "obstore", "sse_starlette"), "serve"),
 }  # fmt: skip
 
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # typer exports its subclasses only
@@ -64,12 +64,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Each command explains itself with --help.",
 )  # fmt: skip
-for command in (generate.generate, pick.pick, train.train, doctor.doctor):
+for command in (generate.generate, pick.pick, train.train, serve.serve, doctor.doctor):
     app.command()(command)
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(data.app, name="data")
 app.add_typer(scale.app, name="scale")
 app.add_typer(character.app, name="character")
+app.add_typer(serve.app, name="keys")
 
 
 def _version(asked: bool) -> bool:

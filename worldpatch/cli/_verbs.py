@@ -81,6 +81,8 @@ def _annotation(key: str, field: FieldInfo) -> Any:
 
 def _flag(annotation: Any) -> Any:
     """The type of a flag for the type of a field."""
+    if typing.get_origin(annotation) is Annotated:
+        return typing.get_args(annotation)[0]
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         annotation = next(a for a in typing.get_args(annotation) if a is not type(None))
     if typing.get_origin(annotation) is tuple:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -70,11 +71,15 @@ def solve(
     with torch.no_grad():
         model = velocity(network, packed, text, guidance or Guidance(), cache)
     last = State(x[noisy]) if begun is None else _on(begun, device)
+
+    def _unpacked(tokens: Tensor) -> list[Tensor]:
+        return unpack(packed, packed.tokens.masked_scatter(noisy[:, None], tokens), plans, patch)
+
     forecast = StepCache(model, step_cache, last.memory) if step_cache else None
     for state in sample(SAMPLERS[sampler], forecast or model, last, times):
         last = state if forecast is None else replace(state, memory=state.memory | forecast.memory)
-        yield last
-    return unpack(packed, packed.tokens.masked_scatter(noisy[:, None], last.x), plans, patch)
+        yield replace(last, latents=partial(_unpacked, last.x if last.clean is None else last.clean))
+    return _unpacked(last.x)
 
 
 def finish(work: Generator[Step, None, Result], told: Callable[[Step], None] = lambda step: None) -> Result:

@@ -23,11 +23,15 @@ Step = Callable[[Velocity, Tensor, Tensor, Tensor, Memory], tuple[Tensor, Memory
 
 @dataclass(frozen=True)
 class State:
-    """The tokens "n c" after `done` steps, and what is remembered."""
+    """The tokens "n c" after `done` steps, and what is remembered. `clean` is where they are heading: the last step's
+    chord gone on with to time 0; `latents` are those of each plan then. Both are to be looked at, not to be gone on
+    from."""
 
     x: Tensor
     done: int = 0
     memory: Memory = field(default_factory=dict)
+    clean: Tensor | None = None
+    latents: Callable[[], list[Tensor]] | None = None
 
 
 def sample(step: Step, model: Velocity, begin: State, times: Float[Tensor, "s n"]) -> Iterator[State]:
@@ -37,8 +41,15 @@ def sample(step: Step, model: Velocity, begin: State, times: Float[Tensor, "s n"
     for i in range(begin.done, len(times) - 1):
         with torch.no_grad():  # not around the loop: it would hold for whoever asks, too
             x, memory = step(model, state.x, times[i], times[i + 1], state.memory)
-        state = State(x, i + 1, memory)
+            clean = _gone_on(state.x, x, times[i], times[i + 1])
+        state = State(x, i + 1, memory, clean)
         yield state
+
+
+def _gone_on(before: Tensor, after: Tensor, t: Tensor, s: Tensor) -> Tensor:
+    """From two states of a straight line, the one at time 0; a token that stands still is there."""
+    ahead = torch.where(t > s, s / (t - s), torch.zeros_like(s))
+    return after + ahead[:, None] * (after - before)
 
 
 def euler(model: Velocity, x: Tensor, t: Tensor, s: Tensor, memory: Memory) -> tuple[Tensor, Memory]:

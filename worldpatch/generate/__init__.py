@@ -9,7 +9,7 @@ An ability is a file in `ops/`, which makes the Plan, or a Script of several; ev
 import logging
 import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -48,7 +48,7 @@ def check(request: Request, pipeline: Pipeline) -> None:
 
 def plan(request: Request, pipeline: Pipeline) -> Plan:
     """The plan of a request, or the first of several: each variant is one sample. Raises UserError as `run` does."""
-    return _plan(request, pipeline).first
+    return prepare(request, pipeline).first
 
 
 def draw(
@@ -74,7 +74,7 @@ def run_many(
 
     In company a request's latents are equal to those it gets alone to 1e-4: products of matrices depend on their size.
     """
-    jobs = iter([_plan(request, pipeline) for request in requests])
+    jobs = iter([prepare(request, pipeline) for request in requests])
     group = list(islice(jobs, 1))
     while group:
         ahead = next(jobs, None)
@@ -86,7 +86,7 @@ def run_many(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Job:
+class Job:
     """A request with its script and the first plan of that, the number of patches of all its variants, and the seconds
     spent on planning."""
 
@@ -96,7 +96,7 @@ class _Job:
     tokens: int
     seconds: float
 
-    def fits(self, group: Sequence["_Job"], tokens: int) -> bool:
+    def fits(self, group: Sequence["Job"], tokens: int) -> bool:
         """Whether this job can be sampled in one pass with a group."""
         alike = _sampling(self.request) == _sampling(group[0].request)
         return alike and self.tokens + sum(job.tokens for job in group) <= tokens
@@ -110,7 +110,8 @@ def _sampling(request: Request) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _plan(request: Request, pipeline: Pipeline) -> _Job:
+def prepare(request: Request, pipeline: Pipeline) -> Job:
+    """A request made ready to be drawn: its files read and encoded. Raises UserError as `run` does."""
     begun = time.perf_counter()
     _check(request)
     _note_jumps(request, pipeline)
@@ -121,7 +122,7 @@ def _plan(request: Request, pipeline: Pipeline) -> _Job:
     first = said if isinstance(said, Plan) else said[0].plan
     memory.check_plan(first, pipeline, guided=request.guidance != 1 and request.sampler != "jump")
     tokens = request.variants * drawing.tokens(first, pipeline)
-    return _Job(request=request, script=script, first=first, tokens=tokens, seconds=time.perf_counter() - begun)
+    return Job(request=request, script=script, first=first, tokens=tokens, seconds=time.perf_counter() - begun)
 
 
 def _alone(plan: Plan) -> Generator[Plan, Tensor, Shots]:
@@ -129,31 +130,44 @@ def _alone(plan: Plan) -> Generator[Plan, Tensor, Shots]:
     return (Final(plan=solved(plan, (yield plan))),)
 
 
-def _solve(jobs: Sequence[_Job], pipeline: Pipeline, progress: Progress | None) -> Iterator[Result]:
-    """Packed passes for all variants of all jobs: their first plans together, then their second ones, and so on."""
-    begun = time.perf_counter()
+def drawn(
+    jobs: Sequence[Job], pipeline: Pipeline, begin: drawing.Mark | None = None
+) -> Generator[drawing.Mark, None, list[Shots]]:
+    """Marks, a sampler step each, of packed passes for all variants of all jobs: their first plans together, then their
+    second ones, and so on; in the end the shots of each variant. `begin` is a mark of an earlier drawing of these."""
     seeds = [(job.request.seed, variant) for job in jobs for variant in range(job.request.variants)]
     tellings = [job.script() for job in jobs for _ in range(job.request.variants)]
-    steps = jobs[0].request.steps
+    return drawing.play(tellings, seeds, pipeline, _sampling(jobs[0].request), begin)
+
+
+def developed(
+    jobs: Sequence[Job], made: Sequence[Shots], pipeline: Pipeline, progress: Progress | None = None
+) -> Iterator[Result]:
+    """The result of each job from the shots of all their variants."""
+    shots = iter(made)
+    for job in jobs:
+        own, begun = list(islice(shots, job.request.variants)), time.perf_counter()
+        takes = _developed(own, pipeline, progress)
+        yield Result(
+            frames=torch.stack([frames for frames, _ in takes]),
+            rate=own[0][0].plan.rate,
+            latents=torch.stack([latents for _, latents in takes]),
+            request=job.request,
+            seconds={"plan": job.seconds, "decode": time.perf_counter() - begun},
+        )
+
+
+def _solve(jobs: Sequence[Job], pipeline: Pipeline, progress: Progress | None) -> Iterator[Result]:
+    begun, steps = time.perf_counter(), jobs[0].request.steps
 
     def told(mark: drawing.Mark) -> None:
         if progress and mark.state:
             progress("denoise", mark.state.done, steps)
 
-    made = finish(drawing.play(tellings, seeds, pipeline, _sampling(jobs[0].request)), told)
-    denoised = time.perf_counter()
-    takes = iter(_developed(made, pipeline, progress))
-    seconds = {"denoise": denoised - begun, "decode": time.perf_counter() - denoised}
-    rates = iter([shots[0].plan.rate for shots in made])
-    for job in jobs:
-        own = list(islice(takes, job.request.variants))
-        yield Result(
-            frames=torch.stack([frames for frames, _ in own]),
-            rate=list(islice(rates, len(own)))[0],
-            latents=torch.stack([latents for _, latents in own]),
-            request=job.request,
-            seconds={"plan": job.seconds, **seconds},
-        )
+    made = finish(drawn(jobs, pipeline), told)
+    seconds = time.perf_counter() - begun
+    for result in developed(jobs, made, pipeline, progress):
+        yield replace(result, seconds={**result.seconds, "denoise": seconds})
 
 
 def _developed(made: Sequence[Shots], pipeline: Pipeline, progress: Progress | None) -> list[tuple[Tensor, Tensor]]:

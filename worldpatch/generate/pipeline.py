@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -147,6 +148,19 @@ def load(folder: Path, device: str = "cpu", adapters: Sequence[lora.Use] = ()) -
         vae=vae.to(device).eval(), network=network.to(device).eval(), spec=vae.spec, patch=network.dit.config.patch,
         record=record, device=device,
     )  # fmt: skip
+
+
+def outline(folder: Path) -> Pipeline:
+    """A model's geometry without its weights: enough to refuse what it cannot make, and to plan what needs no latents.
+
+    Raises UserError that names what is missing or damaged.
+    """
+    record = read_record(folder / "model.json", "backbone", "dit", "text")
+    dit = config.resolve("dit", record["backbone"])
+    shape = config.build(dit.Config, record["dit"], "dit.")
+    spec = config.build(LatentSpec, read_record(home_of_vae(folder, record) / "vae.json", "spec")["spec"], "spec.")
+    network = SimpleNamespace(dit=SimpleNamespace(config=shape))
+    return Pipeline(vae=None, network=network, spec=spec, patch=shape.patch, record=record)
 
 
 def _adapt(network: nn.Module, record: dict[str, Any], folder: Path, use: lora.Use) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pydantic import Field
 from worldpatch.config import UserError
 from worldpatch.generate import media
 from worldpatch.generate.ops import text_to_video
+from worldpatch.generate.ops._files import Media
 from worldpatch.generate.ops._form import Form, note_size
 from worldpatch.generate.pipeline import Pipeline
 from worldpatch.types import Plan, Reference
@@ -17,9 +18,9 @@ from worldpatch.video.resize import Rule
 class Params(Form):
     """Which pictures, and what happens. The size is as near to the picture's aspect as the model can."""
 
-    image: str = Field(description="the first frame: a picture file of any size", json_schema_extra={"position": 0})
+    image: Media = Field(description="the first frame: a picture file of any size", json_schema_extra={"position": 0})
     prompt: str = Field(default="", description="what happens", json_schema_extra={"position": 1})
-    keyframes: tuple[str, ...] = Field(
+    keyframes: tuple[Media, ...] = Field(
         default=(), description="more pictures, PICTURE@middle, PICTURE@last or PICTURE@SECONDS"
     )
     fit: Rule = Field(default="crop", description="crop what hangs over, or pad with black bars")

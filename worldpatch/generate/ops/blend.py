@@ -11,6 +11,7 @@ from pydantic import Field
 
 from worldpatch.config import UserError
 from worldpatch.generate import media
+from worldpatch.generate.ops._files import Document, Media
 from worldpatch.generate.ops._form import Size, note_size
 from worldpatch.generate.ops._known import shown, strength_to_time
 from worldpatch.generate.pipeline import Pipeline
@@ -28,13 +29,13 @@ CURVES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 class Params(Size):
     """Which videos, and who counts when. The longer one is cut to the length of the shorter."""
 
-    video: str = Field(description="the video that is there at influence 0", json_schema_extra={"position": 0})
-    other: str = Field(description="the video that is there at influence 1", json_schema_extra={"position": 1})
+    video: Media = Field(description="the video that is there at influence 0", json_schema_extra={"position": 0})
+    other: Media = Field(description="the video that is there at influence 1", json_schema_extra={"position": 1})
     prompt: str = Field(default="", description="what the blend shows", json_schema_extra={"position": 2})
     curve: Literal["transition", "mix", "sample", "custom"] = Field(
         default="transition", description="transition leads over, mix holds both, sample borrows in the middle"
     )
-    points: str | None = Field(default=None, description="for custom: a JSON file [[time, influence], ...], all 0 to 1")
+    points: Document | None = Field(default=None, description="for custom: JSON [[time, influence], ...], all 0 to 1")
     strength: float = Field(default=0.7, gt=0, le=1, description="how freely what is blended is drawn anew")
     fit: Rule = Field(default="crop", description="crop what hangs over, or pad with black bars")
 

@@ -7,6 +7,7 @@ from pydantic import Field
 from torch import Tensor
 
 from worldpatch.generate import media, memory
+from worldpatch.generate.ops._files import Media
 from worldpatch.generate.ops._form import Size
 from worldpatch.generate.ops._known import finished
 from worldpatch.generate.ops._windows import draw, reach
@@ -18,8 +19,8 @@ from worldpatch.video.resize import Rule
 class Params(Size):
     """Which videos, and what happens between them. Size and rate are as for the first one."""
 
-    video: str = Field(description="the video that comes first", json_schema_extra={"position": 0})
-    other: str = Field(description="the video that comes after", json_schema_extra={"position": 1})
+    video: Media = Field(description="the video that comes first", json_schema_extra={"position": 0})
+    other: Media = Field(description="the video that comes after", json_schema_extra={"position": 1})
     prompt: str = Field(default="", description="what happens between them", json_schema_extra={"position": 2})
     seconds: float = Field(default=1.5, gt=0, le=60, description="length of what is between")
     fit: Rule = Field(default="crop", description="crop what hangs over, or pad with black bars")

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from pydantic import Field
 
 from worldpatch.config import UserError
+from worldpatch.generate.ops._files import Document, Media
 from worldpatch.generate.ops._form import Form
 from worldpatch.generate.ops.animate import begin
 from worldpatch.generate.pipeline import Pipeline
@@ -23,7 +24,7 @@ class Params(Form):
     """What is seen, and how the camera moves from the first frame to the last, evenly. Angles are in degrees."""
 
     prompt: str = Field(default="", description="what the video shows", json_schema_extra={"position": 0})
-    image: str | None = Field(default=None, description="the first frame: a picture file of any size")
+    image: Media | None = Field(default=None, description="the first frame: a picture file of any size")
     fit: Rule = Field(default="crop", description="crop what hangs over, or pad with black bars")
     pan: float = Field(default=0.0, ge=-360, le=360, description="degrees turned to the right")
     tilt: float = Field(default=0.0, ge=-90, le=90, description="degrees turned upwards")
@@ -36,7 +37,7 @@ class Params(Form):
     distance: float = Field(default=3.5, gt=0, description="metres from the camera to the subject at first")
     elevation: float = Field(default=27.0, ge=-90, le=90, description="degrees that the camera looks down at first")
     view: float = Field(default=40.0, ge=5, le=150, description="degrees that the shorter side of the picture spans")
-    path: str | None = Field(default=None, description=f"instead: a JSON file [{POINT}, ...], as of the first frame")
+    path: Document | None = Field(default=None, description=f"instead: JSON [{POINT}, ...], as of the first frame")
 
 
 def plan(params: Params, pipeline: Pipeline) -> Plan:

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from pydantic import Field
 
 from worldpatch.config import UserError
+from worldpatch.generate.ops._files import Media
 from worldpatch.generate.ops._form import Form, note_unseen
 from worldpatch.generate.ops.animate import begin
 from worldpatch.generate.pipeline import Pipeline
@@ -27,7 +28,7 @@ class Params(Form):
         description="'X,Y X,Y ...' from the first frame to the last, in widths and heights from the upper left corner; "
         "with X,Y@SECONDS at that time, and nothing is said before the first time and after the last",
     )
-    image: str | None = Field(default=None, description="the first frame: a picture file of any size")
+    image: Media | None = Field(default=None, description="the first frame: a picture file of any size")
     fit: Rule = Field(default="crop", description="crop what hangs over, or pad with black bars")
 
 

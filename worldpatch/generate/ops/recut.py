@@ -8,6 +8,7 @@ from torch import Tensor
 
 from worldpatch.config import UserError
 from worldpatch.generate import media
+from worldpatch.generate.ops._files import Media
 from worldpatch.generate.ops._form import Size
 from worldpatch.generate.ops._known import finished
 from worldpatch.generate.pipeline import Pipeline
@@ -18,12 +19,12 @@ from worldpatch.video.resize import Rule
 class Params(Size):
     """Which video, what of it, and what is put behind it."""
 
-    video: str = Field(description="a video file of any size and rate", json_schema_extra={"position": 0})
+    video: Media = Field(description="a video file of any size and rate", json_schema_extra={"position": 0})
     start: float = Field(default=0.0, ge=0, description="seconds that are cut off its beginning")
     stop: float | None = Field(default=None, gt=0, description="second at which it ends")
     reverse: bool = Field(default=False, description="show it backwards")
     speed: float = Field(default=1.0, ge=0.1, le=10, description="2 is twice as fast")
-    then: tuple[str, ...] = Field(default=(), description="videos that come after it, whole")
+    then: tuple[Media, ...] = Field(default=(), description="videos that come after it, whole")
     fit: Rule = Field(default="crop", description="crop what hangs over, or pad with black bars")
 
 

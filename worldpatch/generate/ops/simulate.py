@@ -11,6 +11,7 @@ from pydantic import Field
 from worldpatch import config
 from worldpatch.config import UserError
 from worldpatch.generate import media
+from worldpatch.generate.ops._files import Document, Local
 from worldpatch.generate.ops._form import Form, note_size, note_unseen
 from worldpatch.generate.ops._known import strength_to_time
 from worldpatch.generate.pipeline import Pipeline
@@ -24,8 +25,8 @@ class Params(Form):
     """What happens, as a sentence or as a scene that was saved and perhaps changed."""
 
     prompt: str = Field(default="", description="what happens on a tabletop", json_schema_extra={"position": 0})
-    scene: str | None = Field(default=None, description="instead of staging the prompt: a JSON file that --save wrote")
-    save: str | None = Field(default=None, description="a JSON file to write the staged scene to")
+    scene: Document | None = Field(default=None, description="instead of staging the prompt: JSON that --save wrote")
+    save: Local | None = Field(default=None, description="a JSON file to write the staged scene to")
     strength: float = Field(
         default=0.7, ge=0, le=1, description="0 shows the coarse render, 1 keeps of it only where things go"
     )

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from worldpatch.config import UserError
 from worldpatch.generate import characters, media, memory
+from worldpatch.generate.ops._files import Local, Media
 from worldpatch.generate.ops._form import Size, Strict
 from worldpatch.generate.ops._known import finished, likenesses
 from worldpatch.generate.ops._windows import Reach, draw, reach
@@ -26,8 +27,8 @@ class Card(Strict):
     """What is shown for a while: a text, a picture that it begins with, a video as it is, or a gap to be filled."""
 
     text: str = Field(default="", description="what happens; {character} stands for the story's character")
-    image: str | None = Field(default=None, description="a picture file that is the card's first frame")
-    video: str | None = Field(default=None, description="a video file that is shown whole")
+    image: Media | None = Field(default=None, description="a picture file that is the card's first frame")
+    video: Media | None = Field(default=None, description="a video file that is shown whole")
     gap: bool = Field(default=False, description="whatever leads from the card before to the one after")
     seconds: float | None = Field(default=None, gt=0, le=600, description="how long; a video knows it itself")
     at: float | None = Field(default=None, ge=0, description="when it begins; after the card before, if left out")
@@ -47,7 +48,7 @@ class Card(Strict):
 class Params(Size):
     """The story: a JSON file of cards, or the cards themselves."""
 
-    story: str | None = Field(
+    story: Local | None = Field(
         default=None, description="a JSON file with a list of cards", json_schema_extra={"position": 0}
     )
     cards: tuple[Card, ...] = Field(default=(), description="the cards, instead of a file")

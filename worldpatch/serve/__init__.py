@@ -1,0 +1,1 @@
+"""The OpenAI Videos API and more, over durable jobs: `app` answers, workers draw."""

@@ -1,0 +1,136 @@
+"""The server: routes, what surrounds every request, and what runs beside them."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import sqlalchemy as sa
+from fastapi import FastAPI
+from sqlalchemy.exc import OperationalError
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from worldpatch import __version__
+from worldpatch.serve import errors, net, tables, webhooks
+from worldpatch.serve.errors import ApiError
+from worldpatch.serve.house import House
+from worldpatch.serve.ids import new
+from worldpatch.serve.keys import Rate
+from worldpatch.serve.routes import characters, context, events, files, health, images, models, videos
+from worldpatch.serve.routes import webhooks as endpoints
+from worldpatch.serve.settings import Settings
+
+log = logging.getLogger("worldpatch.serve")
+
+SLOW = 30.0  # seconds between two parts of a body
+
+
+def make(settings: Settings) -> FastAPI:
+    """The application over a house; workers are processes of their own (`worker`)."""
+    house = House(settings)
+    app = FastAPI(
+        title="worldpatch", version=__version__, lifespan=_beside,
+        description="OpenAI's Videos API, and more: every field and route that OpenAI does not have is optional.",
+    )  # fmt: skip
+    app.state.house, app.state.rate = house, Rate()
+    if settings.open:
+        context.ensure_open(house)
+    errors.install(app)
+    for part in (characters, videos, events, files, images, endpoints, models):  # fixed paths before {video_id}
+        app.include_router(part.router, prefix="/v1")
+    app.include_router(health.router)
+    app.add_middleware(Around, largest=settings.largest_upload)
+    return app
+
+
+@asynccontextmanager
+async def _beside(app: FastAPI) -> AsyncIterator[None]:
+    house: House = app.state.house
+    tasks = [asyncio.create_task(_webhooks(house)), asyncio.create_task(_expiry(house))]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _webhooks(house: House) -> None:
+    reach = net.Reach(private=house.settings.private_addresses)
+    while True:
+        try:
+            sent = await webhooks.send_due(house.engine, reach)
+        except OperationalError as error:
+            sent = 0
+            log.warning("webhooks wait for the database: %s", error)
+        await asyncio.sleep(0.05 if sent else 0.5)
+
+
+async def _expiry(house: House) -> None:
+    """What has expired goes; the rows stay, and say so."""
+    while True:
+        with suppress(OperationalError):
+            await asyncio.to_thread(_expire, house)
+        await asyncio.sleep(60)
+
+
+def _expire(house: House) -> None:
+    now = time.time()
+    for table, prefix in ((tables.videos, "videos/"), (tables.files, "files/")):
+        past = table.c.expires_at < now
+        with house.engine.connect() as connection:
+            ids = list(connection.scalars(sa.select(table.c.id).where(past, table.c.expires_at > now - 7 * 86400)))
+        for id in ids:
+            house.objects.remove(prefix + id)
+    with tables.writing(house.engine) as connection:
+        connection.execute(sa.delete(tables.idempotency).where(tables.idempotency.c.at < now - 86400))
+
+
+class Around:
+    """Around every request: an id, a limit to its body and to how slowly that comes, and a line in the log that holds
+    no prompt and no key."""
+
+    def __init__(self, app: ASGIApp, largest: int):
+        self.app, self.largest = app, largest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        id, begun, seen, status = new("req"), time.perf_counter(), 0, 0
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+
+        async def limited() -> Message:
+            nonlocal seen
+            try:
+                message = await asyncio.wait_for(receive(), SLOW if seen < self.largest else None)
+            except TimeoutError:
+                raise ApiError(408, f"nothing has come for {SLOW:g} s: send the body faster") from None
+            seen += len(message.get("body", b""))
+            if seen > self.largest:
+                raise ApiError(413, f"a body of more than {self.largest} bytes: send a smaller file")
+            return message
+
+        async def told(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", id.encode())]
+            await send(message)
+
+        try:
+            if declared.isdigit() and int(declared) > self.largest:
+                raise ApiError(413, f"a body of {int(declared)} bytes: at most {self.largest} are taken")
+            await self.app(scope, limited if _has_body(scope) else receive, told)
+        except ApiError as error:
+            if status == 0:
+                await error.response()(scope, receive, told)
+        finally:
+            seconds = 1000 * (time.perf_counter() - begun)
+            log.info("%s %s %s %d %.1f ms", id, scope["method"], scope["path"], status, seconds)
+
+
+def _has_body(scope: Any) -> bool:
+    return scope["method"] in ("POST", "PUT", "PATCH")

@@ -1,0 +1,61 @@
+"""What every part of the server shares: the settings, the database, the store, and what the models can make."""
+
+import re
+from functools import cached_property
+from pathlib import Path
+
+from worldpatch.config import UserError
+from worldpatch.generate import models
+from worldpatch.generate.pipeline import Pipeline, outline
+from worldpatch.serve import tables
+from worldpatch.serve.errors import ApiError
+from worldpatch.serve.objects import Objects
+from worldpatch.serve.settings import Settings
+
+SORA = re.compile(r"sora-2(-pro)?(-\d{4}-\d\d-\d\d)?")
+"""OpenAI's names, all of which mean the default model here."""
+
+
+class House:
+    """`settings.home` is made where it is missing, and the tables in the database."""
+
+    def __init__(self, settings: Settings):
+        self.settings = settings
+        settings.home.mkdir(parents=True, exist_ok=True)
+        settings.jobs.mkdir(exist_ok=True)
+        self.engine = tables.engine(settings.url)
+        tables.metadata.create_all(self.engine)
+        self.objects = Objects(settings)
+
+    @cached_property
+    def models(self) -> dict[str, Path]:
+        """Name -> folder of the models that are served, the default one first."""
+        return {Path(name).name: models.find(name) for name in (self.settings.model, *self.settings.models)}
+
+    @cached_property
+    def outlines(self) -> dict[str, Pipeline]:
+        """What each model can make, without its weights."""
+        return {name: outline(folder) for name, folder in self.models.items()}
+
+    def named(self, model: str | None) -> str:
+        """The model that a client means. Raises ApiError 404 on one that is not served."""
+        if model is None or SORA.fullmatch(model):
+            return next(iter(self.models))
+        if model not in self.models:
+            known = ", ".join((*self.models, "sora-2"))
+            raise ApiError(404, f"no model {model!r}; served are {known}", code="model_not_found", param="model")
+        return model
+
+    def local(self, name: str) -> Path:
+        """An object as a file of this machine, to be read only."""
+        path = self.objects.path(name)
+        if path is None:
+            path = self.settings.home / "cache" / name
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                part = path.with_name(path.name + ".part")
+                part.write_bytes(self.objects.get(name))
+                part.replace(path)
+        if not path.exists():
+            raise UserError(f"{name} is gone: it has expired or was deleted; make or upload it again")
+        return path

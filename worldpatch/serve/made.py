@@ -1,0 +1,81 @@
+"""Frames to the files that clients fetch."""
+
+import io
+import itertools
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from worldpatch.generate import files
+from worldpatch.generate.pipeline import Pipeline
+from worldpatch.serve.house import House
+from worldpatch.types import Result
+from worldpatch.video import write as video
+from worldpatch.video.resize import fit
+
+SHOWN = 16  # frames of a sprite sheet at most, in rows of four
+PREVIEW = 256  # pixels of a preview's longer side
+SPRITE = 160  # pixels of its frames' longer side, at most
+
+
+@dataclass(frozen=True)
+class Made:
+    """What is told of files that are written: size, seconds and the like."""
+
+    facts: dict[str, Any]
+
+
+def write(result: Result, row: Any, pipeline: Pipeline, folder: Path, house: House) -> Made:
+    """The files of every variant, in a folder each: what was drawn with its latents, and what is shown."""
+    facts = row["facts"]
+    recipe = files.recipe(result.request, house.models[row["model"]])
+    height, width = result.frames.shape[2:4]
+    shown = (width, height) if facts["size"] is None else tuple(facts["size"])
+    count = result.frames.shape[1]
+    if facts["seconds"]:  # drawn in whole groups of frames, shown for as long as was asked
+        count = min(count, max(1, round(facts["seconds"] * result.rate)))
+    for k, frames in enumerate(result.frames.numpy()):
+        own = folder / str(k)
+        own.mkdir(parents=True)
+        files.save(_one(result, k), own / "drawn.mp4", recipe, pipeline.spec)
+        seen = frames[:count]
+        if shown != (width, height):
+            seen = fit(seen, shown[1], shown[0])
+        if len(seen) == 1:
+            video.write(own / "picture.png", seen, result.rate)
+        video.write(own / "video.mp4", seen, result.rate)
+        _pictures(seen, own)
+    return Made({"size": list(shown), "seconds": round(count / result.rate, 3), "rate": result.rate})
+
+
+def moving(frames: np.ndarray, rate: float) -> bytes:
+    """A preview, enlarged, as a looping WebP."""
+    scale = max(1, PREVIEW // max(frames.shape[1:3]))
+    size = frames.shape[2] * scale, frames.shape[1] * scale
+    pictures = [Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC) for frame in frames]
+    out, each = io.BytesIO(), max(1, round(1000 / rate))
+    pictures[0].save(
+        out, "WEBP", save_all=True, append_images=pictures[1:], duration=each, loop=0, quality=70, method=0
+    )
+    return out.getvalue()
+
+
+def _one(result: Result, k: int) -> Result:
+    return replace(result, frames=result.frames[k : k + 1], latents=result.latents[k : k + 1])
+
+
+def _pictures(frames: np.ndarray, folder: Path) -> None:
+    Image.fromarray(frames[0]).save(folder / "thumbnail.webp", quality=90)
+    height, width = frames.shape[1:3]
+    scale = min(1.0, SPRITE / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    chosen = frames[np.unique(np.linspace(0, len(frames) - 1, min(SHOWN, len(frames))).astype(int))]
+    rows = [chosen[i : i + 4] for i in range(0, len(chosen), 4)]
+    sheet = Image.new("RGB", (size[0] * len(rows[0]), size[1] * len(rows)))
+    for (y, row), x in itertools.product(enumerate(rows), range(4)):
+        if x < len(row):
+            sheet.paste(Image.fromarray(row[x]).resize(size), (x * size[0], y * size[1]))
+    sheet.save(folder / "spritesheet.jpg", quality=88)

@@ -1,0 +1,75 @@
+"""Where what was made is kept: a folder, or any store that speaks S3; read whole, in ranges, or as a stream."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import obstore
+from obstore.exceptions import NotFoundError
+from obstore.store import LocalStore, from_url
+
+from worldpatch.serve.settings import Settings
+
+PART = 2**20  # bytes of a stream at a time
+
+
+def drawn(video: str, variant: int = 0) -> str:
+    """What the model drew, at its own size: what videos made from this one begin with."""
+    return f"videos/{video}/{variant}/drawn.mp4"
+
+
+def latents(video: str, variant: int = 0) -> str:
+    return f"videos/{video}/{variant}/drawn.latents.safetensors"
+
+
+def shown(video: str, what: str, variant: int = 0) -> str:
+    """What clients fetch: "video.mp4", "thumbnail.webp", "spritesheet.jpg", "preview.webp"."""
+    return f"videos/{video}/{variant}/{what}"
+
+
+def portrait(character: str) -> str:
+    return f"characters/{character}/picture.png"
+
+
+class Objects:
+    """Named blobs. A name is ours, never a client's: `videos/ID/video.mp4`, `files/ID`."""
+
+    def __init__(self, settings: Settings):
+        self.folder: Path | None = None
+        if settings.objects:
+            self.store = from_url(settings.objects)
+        else:
+            self.folder = settings.home.absolute() / "objects"
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.store = LocalStore(self.folder)
+
+    def path(self, name: str) -> Path | None:
+        """Where a blob lies, where the store is a folder."""
+        return None if self.folder is None else self.folder / name
+
+    def put(self, name: str, path: Path) -> None:
+        """Whole or not at all."""
+        obstore.put(self.store, name, path)
+
+    def put_bytes(self, name: str, content: bytes) -> None:
+        obstore.put(self.store, name, content)
+
+    def size(self, name: str) -> int | None:
+        """Bytes; None where there is nothing."""
+        try:
+            return obstore.head(self.store, name)["size"]
+        except (NotFoundError, FileNotFoundError):
+            return None
+
+    def get(self, name: str) -> bytes:
+        return bytes(obstore.get(self.store, name).bytes())
+
+    async def stream(self, name: str, start: int, stop: int) -> AsyncIterator[bytes]:
+        """The bytes from `start` to before `stop`."""
+        for at in range(start, stop, PART):
+            yield bytes(await obstore.get_range_async(self.store, name, start=at, end=min(stop, at + PART)))
+
+    def remove(self, prefix: str) -> None:
+        """All blobs under a prefix."""
+        names = [found["path"] for page in obstore.list(self.store, prefix) for found in page]
+        if names:
+            obstore.delete(self.store, names)

@@ -1,0 +1,314 @@
+"""Videos: made, listed, fetched, changed, deleted - OpenAI's routes, and what we add to them."""
+
+import asyncio
+import hashlib
+import json
+import time
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from worldpatch.serve import asked, keys, objects, queue, ranges, tables
+from worldpatch.serve.asked import Draft
+from worldpatch.serve.errors import ApiError, invalid
+from worldpatch.serve.house import House
+from worldpatch.serve.ids import new
+from worldpatch.serve.keys import Key
+from worldpatch.serve.routes.context import Home, Videos, accepts, body, own, page
+from worldpatch.serve.schemas import (
+    ById,
+    Create,
+    Deleted,
+    Edit,
+    Estimate,
+    Extend,
+    Failure,
+    Ours,
+    Page,
+    Remix,
+    Video,
+)
+from worldpatch.serve.tables import idempotency, progress, videos
+
+router = APIRouter(tags=["videos"])
+
+RETRY = 15.0  # seconds within which the same body, sent again by an SDK that retries, is the same request
+SOON, SELDOM = 250, 5000  # milliseconds between two polls, at least and at most
+Variant = Literal["video", "thumbnail", "spritesheet", "preview"]
+TYPES = {
+    "video": ("video.mp4", "video/mp4"), "thumbnail": ("thumbnail.webp", "image/webp"),
+    "spritesheet": ("spritesheet.jpg", "image/jpeg"), "preview": ("preview.webp", "image/webp"),
+}  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------------------- made
+
+
+@router.post("/videos", openapi_extra=accepts(Create))
+async def create(request: Request, response: Response, home: Home, key: Videos) -> Video:
+    """Make a video of a prompt, perhaps beginning with a picture."""
+    fields: Create = await body(request, Create)
+    return await submit(request, response, fields, asked.created(fields, home), fields.model, home, key)
+
+
+@router.post("/videos/estimate", openapi_extra=accepts(Create))
+async def estimate(request: Request, home: Home, key: Videos) -> Estimate:
+    """What making a video would take, without making it."""
+    fields: Create = await body(request, Create)
+    found = await asked.asked(asked.created(fields, home), fields, fields.model, home, key.id)
+    with home.engine.connect() as connection:
+        place = {"priority": found.priority, "round": 0, "created_at": time.time(), "id": ""}
+        ahead, speed = queue.work_before(connection, place), queue.speed(home.engine)
+    return Estimate(
+        seconds=found.work / speed, wait_seconds=ahead / speed, memory_bytes=int(found.memory), work=found.work
+    )
+
+
+@router.post("/videos/edits", openapi_extra=accepts(Edit))
+async def edit(request: Request, response: Response, home: Home, key: Videos) -> Video:
+    """A video drawn anew to another prompt: remix, unless `ability` says otherwise."""
+    fields: Edit = await body(request, Edit)
+    draft = await _of_video(fields.ability or "remix", fields.video, fields.prompt, home, key)
+    draft.operation = "edit"
+    return await submit(request, response, fields, draft, fields.model, home, key)
+
+
+@router.post("/videos/extensions", openapi_extra=accepts(Extend))
+async def extend(request: Request, response: Response, home: Home, key: Videos) -> Video:
+    """A video that goes on; `seconds` of the result are those of all of it."""
+    fields: Extend = await body(request, Extend)
+    draft = await _of_video("extend", fields.video, fields.prompt, home, key)
+    draft.params["seconds"] = fields.seconds
+    draft.seconds += fields.seconds
+    draft.operation = "extend"
+    return await submit(request, response, fields, draft, fields.model, home, key)
+
+
+@router.post("/videos/{video_id}/remix", openapi_extra=accepts(Remix))
+async def remix(video_id: str, request: Request, response: Response, home: Home, key: Videos) -> Video:
+    fields: Remix = await body(request, Remix)
+    draft = await _of_video("remix", ById(id=video_id), fields.prompt, home, key)
+    draft.operation = "remix"
+    return await submit(request, response, fields, draft, None, home, key)
+
+
+async def _of_video(ability: str, video: Any, prompt: str, home: House, key: Key) -> Draft:
+    """A draft that begins with a video: one of ours, or one that comes with the request."""
+    known = asked.params_of(ability).model_fields
+    params = {name: value for name, value in {"video": video, "prompt": prompt}.items() if name in known}
+    draft = Draft(ability=ability, params=params, prompt=prompt, seconds=0.0)
+    if isinstance(video, ById):
+        with home.engine.connect() as connection:
+            row = own(connection, videos, video.id, key, "video")
+        if row["status"] != queue.DONE:
+            raise invalid(
+                f"video {video.id} is {row['status']}; wait until it is completed", "video", "video_not_ready"
+            )
+        draft.params["video"] = {"id": video.id}
+        draft.seconds, draft.size, draft.parents = row["facts"]["seconds"], row["facts"]["size"], [video.id]
+    return draft
+
+
+async def submit(
+    request: Request, response: Response, fields: Ours, draft: Draft, model: str | None, home: House, key: Key
+) -> Video:
+    """Put what was asked for in line, once however often it is sent."""
+    found = await asked.asked(draft, fields, model, home, key.id)
+    said = [found.request | {"seed": fields.seed}, draft.prompt, draft.seconds, draft.size]
+    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    named, again = request.headers.get("idempotency-key"), request.headers.get("x-stainless-retry-count", "0")
+    row = {
+        "id": new("video"), "owner": key.id, "request": found.request, "facts": found.facts, "model": found.model,
+        "priority": found.priority, "work": found.work, "memory": found.memory, "created_at": time.time(),
+    }  # fmt: skip
+    row = await asyncio.to_thread(
+        _enqueue, row, named or digest, digest, bool(named) or again not in ("", "0"), home, key
+    )
+    return await asyncio.to_thread(_told, row["id"], home, key, response)
+
+
+def _enqueue(row: dict[str, Any], mark: str, digest: str, same: bool, home: House, key: Key) -> dict[str, Any]:
+    """The row that is in line now: this one, or, where the same was sent before, that one."""
+    with tables.writing(home.engine) as connection:
+        both = (idempotency.c.owner == key.id, idempotency.c.key == mark)
+        former: Any = connection.execute(sa.select(idempotency).where(*both)).mappings().first()
+        fresh = former is not None and (mark != digest or former["at"] > time.time() - RETRY)
+        if former is not None and same and fresh:
+            if former["body"] != digest:
+                raise invalid(
+                    "this Idempotency-Key was sent with another body: use a new key", code="idempotency_conflict"
+                )
+            return {"id": former["video"]}
+        if queue.waiting(connection) >= home.settings.queue:
+            raise ApiError(
+                429, f"{home.settings.queue} videos wait already: come back in a while", code="queue_full",
+                headers={"retry-after": "30"},
+            )  # fmt: skip
+        keys.check_quota(connection, key, row["facts"]["seconds"] * row["facts"]["variants"])
+        queue.submit(connection, row)
+        connection.execute(sa.delete(idempotency).where(*both))
+        values = {"owner": key.id, "key": mark, "body": digest, "video": row["id"], "at": time.time()}
+        connection.execute(sa.insert(idempotency).values(**values))
+    return row
+
+
+# ------------------------------------------------------------------------------------------------------------- told
+
+
+@router.get("/videos")
+def videos_of_key(
+    home: Home, key: Videos, limit: int = Query(20, ge=0, le=100), order: Literal["asc", "desc"] = "desc",
+    after: str | None = None,
+) -> Page:  # fmt: skip
+    with home.engine.connect() as connection:
+        rows, more = page(connection, videos, key, limit=limit, order=order, after=after)
+        data = [tell(row, connection, home) for row in rows]
+    return Page(data=data, first_id=data[0].id if data else None, last_id=data[-1].id if data else None, has_more=more)
+
+
+@router.get("/videos/{video_id}")
+def retrieve(video_id: str, response: Response, home: Home, key: Videos) -> Video:
+    return _told(video_id, home, key, response)
+
+
+def _told(id: str, home: House, key: Key, response: Response) -> Video:
+    with home.engine.connect() as connection:
+        video = tell(own(connection, videos, id, key, "video"), connection, home)
+    if video.status in (queue.WAITING, queue.DRAWN):
+        wait = 1000 * (video.eta_seconds or 1.0) / 4  # a few looks until it is there
+        response.headers["openai-poll-after-ms"] = str(round(min(SELDOM, max(SOON, wait))))
+    return video
+
+
+def tell(row: Any, connection: sa.Connection, home: House) -> Video:
+    """A row as clients see it."""
+    facts, status = row["facts"], row["status"]
+    found: Any = connection.execute(sa.select(progress).where(progress.c.video == row["id"])).mappings().first() or {}
+    left = None
+    if status == queue.WAITING and not row["paused"]:
+        workers = max(1, queue.drawing(connection))
+        left = (queue.work_before(connection, row) / workers + row["work"]) / queue.speed(home.engine)
+    elif status == queue.DRAWN:
+        left = found.get("left")
+    share = {queue.DONE: 1.0, queue.FAILED: found.get("share", 0.0)}.get(status, min(0.99, found.get("share", 0.0)))
+    result = row["result"] or {}
+    size = facts["size"] or result.get("size")
+    whole = [row[name] and int(row[name]) for name in ("created_at", "completed_at", "expires_at")]
+    return Video(
+        id=row["id"], model=row["model"], status=status, progress=int(100 * share), created_at=whole[0],
+        completed_at=whole[1], expires_at=whole[2], prompt=facts["prompt"], size="x".join(map(str, size or [])),
+        seconds=f"{result.get('seconds', facts['seconds']):g}",
+        remixed_from_video_id=facts["parents"][0] if facts["parents"] and facts["operation"] != "extend" else None,
+        error=Failure(**row["error"]) if row["error"] else None, operation=facts["operation"],
+        parent_video_ids=facts["parents"], paused=row["paused"],
+        queue_position=queue.position(connection, row) if status == queue.WAITING else None, eta_seconds=left,
+        previews=found.get("preview") or 0,
+        stage=found.get("stage"), step=found.get("step"), steps=found.get("steps"), seed=facts["seed"],
+        variants=facts["variants"], metadata=facts["metadata"], notes=facts["notes"] + result.get("notes", []),
+        provenance=result.get("provenance"), timings=result.get("timings", {}),
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------------------- content
+
+
+@router.head("/videos/{video_id}/content", include_in_schema=False)
+@router.get("/videos/{video_id}/content", response_class=StreamingResponse)
+async def content(
+    video_id: str, request: Request, home: Home, key: Videos, variant: Variant = "video",
+    index: int = Query(0, ge=0, description="which of n variants"), range: str | None = Header(None),
+) -> Response:  # fmt: skip
+    """What was made, whole or a range of its bytes."""
+
+    def find() -> Any:
+        with home.engine.connect() as connection:
+            return own(connection, videos, video_id, key, "video")
+
+    row = await asyncio.to_thread(find)
+    if variant != "preview":
+        _fetchable(row)
+    if index >= row["facts"]["variants"]:
+        raise invalid(f"index {index}: this video has {row['facts']['variants']} variants, counted from 0", "index")
+    file, kind = TYPES[variant]
+    name = objects.shown(video_id, file, index)
+    size = await asyncio.to_thread(home.objects.size, name)
+    if size is None:
+        raise ApiError(
+            404,
+            f"{variant} of {video_id} is not there yet: ask again in a while",
+            code="video_not_ready",
+            headers={"retry-after": "1"},
+        )
+    span = ranges.asked(range, size)
+    start, stop = span or (0, size)
+    headers = {"accept-ranges": "bytes", "content-length": str(stop - start), "cache-control": "private"}
+    headers["content-disposition"] = f'inline; filename="{video_id}.{file.rpartition(".")[2]}"'
+    if span:
+        headers["content-range"] = f"bytes {start}-{stop - 1}/{size}"
+    status = 206 if span else 200
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers, media_type=kind)
+    return StreamingResponse(home.objects.stream(name, start, stop), status, headers, media_type=kind)
+
+
+def _fetchable(row: Any) -> None:
+    """Raises ApiError 404 where there is nothing to fetch: not yet, no more, or never."""
+    if row["status"] == queue.FAILED:
+        raise ApiError(
+            404,
+            f"video {row['id']} has failed ({row['error']['message']}): there is nothing to fetch",
+            code="video_failed",
+        )
+    if row["status"] != queue.DONE:
+        raise ApiError(
+            404, f"video {row['id']} is {row['status']}: wait until it is completed", code="video_not_ready",
+            headers={"retry-after": "1"},
+        )  # fmt: skip
+    if row["expires_at"] and row["expires_at"] < time.time():
+        raise ApiError(404, f"video {row['id']} has expired: make it again", code="video_expired")
+
+
+# ---------------------------------------------------------------------------------------------------------- changed
+
+
+@router.delete("/videos/{video_id}")
+async def delete(video_id: str, home: Home, key: Videos) -> Deleted:
+    """A video and all that was kept of it; one that is being made is cancelled first."""
+
+    def forget() -> None:
+        with tables.writing(home.engine) as connection:
+            own(connection, videos, video_id, key, "video")
+            queue.cancel(connection, video_id)
+            gone = {"deleted_at": time.time()}
+            connection.execute(sa.update(videos).where(videos.c.id == video_id).values(**gone))
+        home.objects.remove(f"videos/{video_id}")
+
+    await asyncio.to_thread(forget)
+    return Deleted(id=video_id, object="video.deleted")
+
+
+@router.post("/videos/{video_id}/cancel")
+def cancel(video_id: str, home: Home, key: Videos) -> Video:
+    """Stop making a video, within one sampler step; what is done already stays as it is."""
+    return _changed(video_id, queue.cancel, home, key)
+
+
+@router.post("/videos/{video_id}/pause")
+def pause(video_id: str, home: Home, key: Videos) -> Video:
+    """Let a video wait, within one sampler step; its latents are kept."""
+    return _changed(video_id, queue.pause, home, key)
+
+
+@router.post("/videos/{video_id}/resume")
+def resume(video_id: str, home: Home, key: Videos) -> Video:
+    """Put a paused video in line again; it goes on where it was."""
+    return _changed(video_id, queue.resume, home, key)
+
+
+def _changed(id: str, change: Any, home: House, key: Key) -> Video:
+    with tables.writing(home.engine) as connection:
+        own(connection, videos, id, key, "video")
+        change(connection, id)
+        return tell(own(connection, videos, id, key, "video"), connection, home)

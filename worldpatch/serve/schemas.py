@@ -1,0 +1,326 @@
+"""What goes in and out of the API: OpenAI's objects field by field, and our own fields beside them.
+
+Clients keep fields that they do not know, and send none that they have not heard of: so everything of ours is optional
+on the way in and extra on the way out.
+"""
+
+import json
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from worldpatch.serve.wire import Upload
+
+LONGEST_PROMPT = 32_000
+LONGEST_URL = 20_971_520
+
+Status = Literal["queued", "in_progress", "completed", "failed"]
+
+
+def _structured(value: Any) -> Any:
+    """A JSON string where an object or a list is meant: forms know no better."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+        try:
+            return json.loads(value)
+        except ValueError as error:
+            raise ValueError(f"{value[:60]!r} is no JSON: {error}") from error
+    return value
+
+
+def _seconds(value: Any) -> Any:
+    """OpenAI wants strings, people send numbers: either will do."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"seconds {value!r}: a number, such as '4'") from None
+    if not math.isfinite(found) or not 0 < found <= 600:
+        raise ValueError(f"seconds {value!r}: above 0, at most 600")
+    return found
+
+
+def _prompt(value: Any) -> Any:
+    if isinstance(value, str) and not 1 <= len(value) <= LONGEST_PROMPT:
+        raise ValueError(f"a prompt of {len(value)} characters: 1 to {LONGEST_PROMPT}")
+    return value
+
+
+Prompt = Annotated[str, BeforeValidator(_prompt)]
+Seconds = Annotated[float, BeforeValidator(_seconds)]
+
+
+class Body(BaseModel):
+    """Fields that nobody knows are refused: a misspelt one would be passed over in silence."""
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, protected_namespaces=())
+
+
+class Reference(Body):
+    """A file that was uploaded before, or an address."""
+
+    file_id: str | None = None
+    image_url: str | None = Field(default=None, max_length=LONGEST_URL)
+
+    @model_validator(mode="after")
+    def one(self) -> "Reference":
+        if (self.file_id is None) == (self.image_url is None):
+            raise ValueError("a reference has either file_id or image_url: give one of them")
+        return self
+
+
+class ById(Body):
+    id: str
+
+
+FileOr = Upload | Annotated[Reference, BeforeValidator(_structured)]
+VideoOr = Upload | Annotated[ById, BeforeValidator(_structured)]
+Structured = Annotated[dict[str, Any] | list[Any], BeforeValidator(_structured)]
+
+
+class Ours(Body):
+    """What only this server knows; unmodified clients never send it (`extra_body`)."""
+
+    seed: int | None = None
+    n: int = Field(default=1, ge=1, le=16, description="variants, drawn together")
+    steps: int | None = Field(default=None, ge=1, le=1000)
+    quality: Literal["draft", "standard", "high"] = "standard"
+    guidance: float | None = Field(default=None, ge=0, le=100)
+    sampler: str = "euler"
+    loras: Annotated[list[str], BeforeValidator(_structured)] = []
+    priority: int = Field(default=0, ge=-10, le=10, description="above 0 sooner, below 0 later")
+    metadata: Annotated[dict[str, str], BeforeValidator(_structured)] = {}
+    parameters: Annotated[dict[str, Any], BeforeValidator(_structured)] = Field(
+        default={}, description="further parameters of the ability, as its schema tells"
+    )
+
+
+class Create(Ours):
+    """POST /videos."""
+
+    prompt: Prompt
+    model: str = "sora-2"
+    seconds: Seconds = 4.0
+    size: str | None = None
+    input_reference: FileOr | None = None
+    characters: Annotated[list[ById], BeforeValidator(_structured)] = Field(default=[], max_length=2)
+    ability: str | None = None
+
+
+class Remix(Ours):
+    """POST /videos/{id}/remix."""
+
+    prompt: Prompt
+
+
+class Edit(Ours):
+    """POST /videos/edits."""
+
+    prompt: Prompt
+    video: VideoOr
+    model: str | None = None
+    ability: str | None = None
+
+
+class Extend(Ours):
+    """POST /videos/extensions."""
+
+    prompt: Prompt
+    video: VideoOr
+    seconds: Seconds = 4.0
+    model: str | None = None
+
+
+class NewCharacter(Body):
+    """POST /videos/characters."""
+
+    name: str = Field(min_length=1, max_length=80)
+    video: Upload
+    told: str = Field(default="", max_length=200, description="how prompts call it, such as 'a red ball'")
+    consent: bool = Field(default=False, description="that all people in the clip agree to be shown again")
+
+
+class Failure(BaseModel):
+    code: str
+    message: str
+
+
+class Video(BaseModel):
+    """OpenAI's keys, then ours."""
+
+    id: str
+    object: Literal["video"] = "video"
+    model: str
+    status: Status
+    progress: int = Field(ge=0, le=100)
+    created_at: int
+    completed_at: int | None
+    expires_at: int | None
+    prompt: str | None
+    size: str
+    seconds: str
+    remixed_from_video_id: str | None
+    error: Failure | None
+    quality: str = "standard"
+
+    operation: str = "text_to_video"
+    paused: bool = False
+    parent_video_ids: list[str] = []
+    queue_position: int | None = None
+    eta_seconds: float | None = None
+    stage: str | None = None
+    step: int | None = None
+    previews: int = 0
+    steps: int | None = None
+    seed: int | None = None
+    variants: int = 1
+    metadata: dict[str, str] = {}
+    notes: list[str] = []
+    provenance: dict[str, Any] | None = None
+    timings: dict[str, float] = {}
+
+
+class Estimate(BaseModel):
+    """What a video would take: seconds of drawing, seconds of waiting before, bytes; work is patches times calls."""
+
+    object: Literal["video.estimate"] = "video.estimate"
+    seconds: float
+    wait_seconds: float
+    memory_bytes: int
+    work: float
+
+
+class Page(BaseModel):
+    """A list by cursor: without `last_id` the SDK stops silently after the first page."""
+
+    object: Literal["list"] = "list"
+    data: list[Any]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class Deleted(BaseModel):
+    id: str
+    object: str
+    deleted: Literal[True] = True
+
+
+class Character(BaseModel):
+    id: str
+    object: Literal["video.character"] = "video.character"
+    name: str
+    created_at: int
+
+
+class Model(BaseModel):
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str = "worldpatch"
+    usual: dict[str, float] = Field(description="the clip it was mostly trained on")
+
+
+class Ability(BaseModel):
+    id: str
+    object: Literal["ability"] = "ability"
+    description: str
+    parameters: dict[str, Any] = Field(description="JSON schema; files are ids, {image_url: ...} or uploads")
+
+
+class ExpiresAfter(Body):
+    anchor: Literal["created_at"] = "created_at"
+    seconds: int = Field(ge=3600, le=2_592_000)
+
+
+class NewFile(Body):
+    """POST /files."""
+
+    file: Upload
+    purpose: str = Field(pattern=r"^[a-z_-]{1,40}$")
+    expires_after: Annotated[ExpiresAfter | None, BeforeValidator(_structured)] = None
+
+
+class FileObject(BaseModel):
+    id: str
+    object: Literal["file"] = "file"
+    bytes: int
+    created_at: int
+    filename: str
+    purpose: str
+    status: Literal["processed"] = "processed"
+    expires_at: int | None = None
+
+
+EventType = Literal["video.completed", "video.failed"]
+
+
+class NewEndpoint(Body):
+    """POST /webhook_endpoints."""
+
+    name: str = Field(min_length=1, max_length=100)
+    url: str = Field(max_length=2000)
+    event_types: list[EventType] = Field(min_length=1)
+
+
+class ChangedEndpoint(Body):
+    """POST /webhook_endpoints/{id}: what is left out stays."""
+
+    name: str | None = Field(default=None, min_length=1, max_length=100)
+    url: str | None = Field(default=None, max_length=2000)
+    event_types: list[EventType] | None = Field(default=None, min_length=1)
+
+
+class Rotation(Body):
+    keep_old_secret_active_for_24_hours: bool = False
+
+
+class Trial(Body):
+    event_type: EventType
+
+
+class Tried(BaseModel):
+    object: Literal["webhook_endpoint.test"] = "webhook_endpoint.test"
+    webhook_endpoint_id: str
+    event_type: EventType
+    status_code: int | None
+    success: bool
+
+
+class Endpoint(BaseModel):
+    id: str
+    object: Literal["webhook_endpoint"] = "webhook_endpoint"
+    created_at: int
+    updated_at: int
+    name: str
+    url: str
+    event_types: list[str]
+    signing_secret: str | None = Field(default=None, description="told when made and when rotated")
+    signing_secret_hint: str
+
+
+class NewImage(Ours):
+    """POST /images/generations."""
+
+    prompt: Prompt
+    model: str | None = None
+    size: str | None = None
+    response_format: Literal["b64_json"] = "b64_json"
+    output_format: Literal["png"] = "png"
+
+
+class ImageEdit(NewImage):
+    """POST /images/edits."""
+
+    image: FileOr
+    strength: float = Field(default=0.6, ge=0, le=1)
+
+
+class Image(BaseModel):
+    b64_json: str
+
+
+class Images(BaseModel):
+    created: int
+    data: list[Image]
+    size: str
+    output_format: Literal["png"] = "png"

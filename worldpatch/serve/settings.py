@@ -1,0 +1,75 @@
+"""How a server is set up: one frozen object, from flags and `WORLDPATCH_*` variables."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from worldpatch.config import UserError
+
+PREFIX = "WORLDPATCH_"
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    home: Path = Field(default=Path("out/serve"), description="folder of the database, the jobs and what is made")
+    database: str = Field(default="", description="URL of a PostgreSQL database; empty: SQLite under home")
+    objects: str = Field(
+        default="", description="URL of an object store, such as s3://bucket/prefix; empty: under home"
+    )
+    model: str = Field(default="tabletop", description="the model that answers to sora-2 and all its names")
+    models: tuple[str, ...] = Field(default=(), description="further models, by their own names")
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=1, le=65535)
+    name: str = Field(
+        default="worker",
+        pattern=r"^[a-z0-9-]{1,32}$",
+        description="of this machine's workers: one of its own per machine",
+    )
+    workers: int = Field(default=1, ge=0, le=64, description="worker processes started here, one per device")
+    group: int = Field(default=5, ge=1, description="sampler steps between two times that latents are kept")
+    queue: int = Field(default=1000, ge=1, description="videos that may wait; beyond it new ones are refused")
+    keep_hours: float = Field(default=24.0, gt=0, description="hours that what was made can be fetched")
+    largest_upload: int = Field(default=512 * 2**20, gt=0, description="bytes of a request's body")
+    private_addresses: bool = Field(default=False, description="let image_url and webhooks reach private addresses")
+    open: bool = Field(default=False, description="answer without keys, all requests as one client: for one's own desk")
+    longest_job: float = Field(default=3600.0, gt=0, description="seconds of work that one video may take")
+    loras: dict[str, Path] = Field(default={}, description="adapters that may be asked for: name -> folder")
+    policy: bool = Field(default=True, description="judge prompts and frames")
+    watermark: bool = True
+    sign: bool = True
+    log_prompts: bool = False
+
+    @property
+    def url(self) -> str:
+        return self.database or f"sqlite:///{self.home / 'worldpatch.sqlite'}"
+
+    @property
+    def workflows(self) -> str:
+        """URL of DBOS's own tables."""
+        return self.database or f"sqlite:///{self.home / 'workflows.sqlite'}"
+
+    @property
+    def jobs(self) -> Path:
+        """Files of videos that are being made."""
+        return self.home / "jobs"
+
+
+def from_environment(**given: Any) -> Settings:
+    """Settings as given, and where nothing is, as the environment says. Raises UserError on what fits neither."""
+    from pydantic import ValidationError
+
+    known = {
+        name: os.environ[PREFIX + name.upper()] for name in Settings.model_fields if PREFIX + name.upper() in os.environ
+    }
+    try:
+        return Settings.model_validate(known | {name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        raise UserError(
+            f"{name} {first['input']!r}: {first['msg'][0].lower() + first['msg'][1:]} "
+            f"(--{name.replace('_', '-')} or {PREFIX}{name.upper()})"
+        ) from error

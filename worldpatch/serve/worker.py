@@ -1,0 +1,452 @@
+"""One process, one device: takes batches from the queue, draws them, and keeps what whoever goes on with them needs.
+
+A batch is a durable workflow (DBOS): groups of sampler steps, after each of which the latents are on disk, then each
+video decoded, encoded and put into the store. Killed at any moment, it goes on at the last group, here or in another
+process, to the same frames. Progress stays outside of the workflow: losing some of it loses nothing.
+"""
+
+import argparse
+import gc
+import logging
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+import torch
+from dbos import DBOS, DBOSClient, DBOSConfig
+from sqlalchemy.exc import OperationalError
+
+from worldpatch import config, generate
+from worldpatch.config import UserError
+from worldpatch.flow.samplers import State
+from worldpatch.generate import drawing, lora, preview
+from worldpatch.generate.pipeline import Pipeline
+from worldpatch.serve import objects, queue, references, tables
+from worldpatch.serve.house import House
+from worldpatch.serve.made import Made, moving, write
+from worldpatch.serve.processes import follow
+from worldpatch.serve.settings import Settings
+from worldpatch.types import Request, Shots
+
+log = logging.getLogger(__name__)
+
+VERSION = "1"  # of what a workflow's steps mean: changed only when old jobs could not be gone on with
+POLL, BEAT, SHOWN = 0.1, 2.0, 0.5  # seconds between two looks, two heartbeats, two previews
+HUNG = 300.0  # seconds within one sampler step, and a worker no longer says that it lives
+POOL = drawing.TOKENS  # patches of a batch on a GPU; on a CPU nothing is won by company
+
+
+class Stopped(Exception):
+    """All videos of a batch were cancelled or paused."""
+
+
+@dataclass
+class Desk:
+    """A batch in this process's hands: what would have to be made again after a crash. `at` counts groups."""
+
+    batch: str
+    members: list[Any]  # rows of `videos` that are drawn
+    jobs: list[generate.Job]
+    marks: Generator[drawing.Mark, None, list[Shots]]
+    at: int
+    work: float  # patches times calls in all
+    done: float = 0.0
+    mark: drawing.Mark | None = None
+    made: list[Shots] | None = None
+    denoised: float = 0.0  # seconds
+    previews: int = 0
+
+
+class Worker:
+    def __init__(self, house: House, id: str, device: str):
+        self.house, self.id, self.device = house, id, device
+        self.models: dict[tuple[str, ...], Pipeline] = {}
+        self.previews: dict[tuple[str, ...], preview.Preview] = {}
+        self.desk: Desk | None = None
+        self.speed: float | None = None
+        self.moved = time.monotonic()  # when something last happened
+        self.shown = 0.0  # when the last preview was
+        self.over = threading.Event()
+
+    # ------------------------------------------------------------------------------------------------------ the loop
+
+    def run(self) -> None:
+        """Until SIGTERM; a batch under way is left at its last kept latents."""
+        url = self.house.settings.workflows
+        DBOS(config=_config(url, self.id))
+        DBOS.launch()
+        DBOS.register_queue(self.id, worker_concurrency=1, polling_interval_sec=POLL)
+        client = DBOSClient(system_database_url=url)
+        threading.Thread(target=self._beat, daemon=True).start()
+        for name in self.house.models:
+            self._pipeline(name, [])
+        for batch in self._open():
+            if not client.list_workflows(workflow_ids=[batch]):  # others are recovered by the launch
+                self._enqueue(client, batch)
+        while not self.over.wait(POLL):
+            for batch in queue.adopt(self.house.engine, self.id):
+                log.warning("going on with %s, whose worker is gone", batch)
+                self._enqueue(client, batch)
+            if not self._open():
+                self.moved = time.monotonic()
+                if found := queue.claim(self.house.engine, self.id, self._fit):
+                    self._enqueue(client, found[0])
+
+    def _open(self) -> list[str]:
+        mine = (tables.batches.c.worker == self.id, tables.batches.c.finished_at.is_(None))
+        with self.house.engine.connect() as connection:
+            return list(connection.scalars(sa.select(tables.batches.c.id).where(*mine)))
+
+    def _enqueue(self, client: DBOSClient, batch: str) -> None:
+        """A new workflow, or one of another process or of an earlier life, on this worker's own queue."""
+        known = client.list_workflows(workflow_ids=[batch])
+        if known:
+            client.resume_workflow(batch, queue_name=self.id)
+        else:
+            options: Any = {
+                "workflow_name": "draw", "queue_name": self.id, "workflow_id": batch, "app_version": VERSION,
+            }  # fmt: skip
+            client.enqueue(options, batch)
+
+    def _fit(self, some: Sequence[queue.Waiting]) -> bool:
+        """Whether videos may be drawn together."""
+        if self.device == "cpu":
+            return False
+        alike = ("model", "loras", "steps", "guidance", "sampler")
+        if any(one.request[name] != some[0].request[name] for one in some for name in alike):
+            return False
+        calls = some[0].request["steps"] * (2 if some[0].request["guidance"] != 1 else 1)
+        return sum(one.work for one in some) / calls <= POOL
+
+    def _beat(self) -> None:
+        while True:
+            if time.monotonic() - self.moved < HUNG:
+                told = {"device": self.device, "models": list(self.house.models), "speed": self.speed}
+                try:
+                    queue.beat(self.house.engine, self.id, **told)
+                except OperationalError as error:  # a database that restarts
+                    log.warning("the database does not answer: %s", error)
+            time.sleep(BEAT)
+
+    # ------------------------------------------------------------------------------------------------------ drawing
+
+    def denoise(self, batch: str, at: int) -> str:
+        """A group of sampler steps: "more" are to come, all are "drawn", or nobody wants them any more: "stopped"."""
+        try:
+            desk = self._at(batch, at)
+            for _ in range(self.house.settings.group):
+                self._heed(desk)
+                begun = time.perf_counter()
+                try:
+                    mark = next(desk.marks)
+                except StopIteration as end:
+                    desk.made = end.value
+                    self._keep(desk, at)
+                    return "drawn"
+                self._tell(desk, mark, time.perf_counter() - begun)
+            self._keep(desk, at)
+            desk.at = at + 1
+            return "more"
+        except Stopped:
+            return "stopped"
+
+    def _at(self, batch: str, at: int) -> Desk:
+        """The desk with a batch on it, where it stood before this group."""
+        if self.desk is None or self.desk.batch != batch or self.desk.at != at or self.desk.made is not None:
+            self.desk = None
+            self.desk = self._laid(batch, at)
+        return self.desk
+
+    def _laid(self, batch: str, at: int) -> Desk:
+        folder = self.folder(batch)
+        rows = self._members(batch)
+        begin = _newest(folder)
+        if begin is None and len(rows) == 1 and rows[0]["kept"]:
+            begin = _newest(self.folder(rows[0]["kept"]))
+        members, jobs = [], []
+        for row in rows:
+            try:
+                pipeline = self._pipeline(row["model"], row["request"]["loras"])
+                jobs.append(generate.prepare(self._request(row, folder), pipeline))
+                members.append(row)
+            except (UserError, MemoryError) as error:
+                self._fail(row["id"], error)
+        if not members:
+            raise Stopped
+        pipeline = self._pipeline(members[0]["model"], members[0]["request"]["loras"])
+        marks = generate.drawn(jobs, pipeline, begin)
+        desk = Desk(batch, members, jobs, marks, at, sum(row["work"] for row in members), mark=begin)
+        if begin is not None:
+            done = len(begin.drawn) and sum(latents.numel() for latents in begin.drawn) / pipeline.spec.channels
+            desk.done = float(done) * self._calls(desk) * members[0]["request"]["steps"]
+            if begin.state is not None:
+                desk.done += begin.state.done * len(begin.state.x) * self._calls(desk)
+        return desk
+
+    def _members(self, batch: str) -> list[Any]:
+        """The rows of a batch that are still to be drawn, in their order."""
+        with self.house.engine.connect() as connection:
+            ids = connection.scalar(sa.select(tables.batches.c.videos).where(tables.batches.c.id == batch)) or []
+            mine = (tables.videos.c.id.in_(ids), tables.videos.c.status == queue.DRAWN, tables.videos.c.batch == batch)
+            found = {row["id"]: row for row in connection.execute(sa.select(tables.videos).where(*mine)).mappings()}
+        return [found[id] for id in ids if id in found]
+
+    def _request(self, row: Any, folder: Path) -> Request:
+        asked = dict(row["request"])
+        kind = config.resolve("generate/ops", asked["ability"]).Params
+        asked["params"] = references.local(kind, asked["params"], self.house, folder)
+        asked["loras"] = tuple(asked["loras"])
+        return Request(**asked)
+
+    def _heed(self, desk: Desk) -> None:
+        """Let go of videos that nobody wants now. Raises Stopped where none is left."""
+        cancelled, paused = queue.asked_to_stop(self.house.engine, [row["id"] for row in desk.members])
+        if not cancelled and not paused:
+            return
+        for id in cancelled:
+            self._fail(id, UserError("canceled as asked"), "canceled")
+        alone = len(desk.members) == 1
+        if paused and alone:
+            self._keep(desk, desk.at)
+        with tables.writing(self.house.engine) as connection:
+            for id in paused:  # in company its latents are part of a pass that goes on without it
+                queue.back(connection, id, desk.batch if alone else None)
+        gone = {*cancelled, *paused}
+        if len(gone) == len(desk.members):
+            self.desk = None
+            raise Stopped
+
+    def _keep(self, desk: Desk, at: int) -> None:
+        """Latents on disk; the two newest are kept. Without room for them the work goes on, unkept."""
+        if desk.mark is None:
+            return
+        folder = self.folder(desk.batch)
+        try:
+            desk.mark.write(folder / f"{at:06d}.mark")
+            for old in sorted(folder.glob("*.mark"))[:-2]:
+                old.unlink()
+        except OSError as error:
+            log.warning("latents of %s cannot be kept (%s): a crash would cost what is done", desk.batch, error)
+
+    def _tell(self, desk: Desk, mark: drawing.Mark, seconds: float) -> None:
+        self.moved = time.monotonic()
+        desk.mark, desk.denoised = mark, desk.denoised + seconds
+        state: State | None = mark.state
+        if state is None:
+            return
+        work = len(state.x) * self._calls(desk)
+        desk.done += work
+        self.speed = work / seconds if self.speed is None else 0.9 * self.speed + 0.1 * work / seconds
+        share = min(0.98, desk.done / max(desk.work, desk.done))
+        steps = desk.members[0]["request"]["steps"]
+        queue.tell(
+            self.house.engine, [row["id"] for row in desk.members], stage="denoise", step=state.done, steps=steps,
+            share=share, left=max(0.0, desk.work - desk.done) / self.speed, worker=self.id,
+            preview=desk.previews,
+        )  # fmt: skip
+        if time.monotonic() - self.shown > SHOWN:
+            self._show(desk, state)
+            desk.previews, self.shown = desk.previews + 1, time.monotonic()
+
+    def _show(self, desk: Desk, state: State) -> None:
+        """A moving preview of each video, where it can be told which latents are whose."""
+        assert state.latents is not None
+        latents, first = state.latents(), 0
+        if len(latents) != sum(job.request.variants for job in desk.jobs):
+            latents = latents[:1] * (len(desk.jobs) == 1)
+        for row, job in zip(desk.members, desk.jobs, strict=True):
+            if first < len(latents):
+                pipeline = self._pipeline(row["model"], row["request"]["loras"])
+                name = (row["model"], *row["request"]["loras"])
+                if name not in self.previews:
+                    self.previews[name] = preview.fitted(pipeline)
+                frames = self.previews[name].frames(latents[first])
+                rate = job.first.rate / pipeline.spec.stride_t
+                self.house.objects.put_bytes(objects.shown(row["id"], "preview.webp"), moving(frames, rate))
+            first += job.request.variants
+
+    def _calls(self, desk: Desk) -> int:
+        asked = desk.members[0]["request"]
+        return 2 if asked["guidance"] != 1 and asked["sampler"] != "jump" else 1
+
+    # ------------------------------------------------------------------------------------------------------ publishing
+
+    def publish(self, batch: str) -> None:
+        """Decode, write and store every video of a drawn batch, and say that it is there."""
+        at = 1 + max((int(path.stem) for path in self.folder(batch).glob("*.mark")), default=-1)
+        if self.desk is None or self.desk.batch != batch or self.desk.made is None:
+            self.desk = self._laid(batch, at)
+            while self.desk.made is None:
+                try:
+                    self.desk.mark = next(self.desk.marks)
+                except StopIteration as end:
+                    self.desk.made = end.value
+        desk, shots = self.desk, iter(self.desk.made)
+        for row, job in zip(desk.members, desk.jobs, strict=True):
+            own = [next(shots) for _ in range(job.request.variants)]
+            if self._unfinished(row["id"]):
+                try:
+                    self._publish(row, job, own, desk)
+                except (UserError, MemoryError) as error:
+                    self._fail(row["id"], error)
+
+    def _unfinished(self, id: str) -> bool:
+        cancelled, paused = queue.asked_to_stop(self.house.engine, [id])
+        if cancelled:
+            self._fail(id, UserError("canceled as asked"), "canceled")
+        with self.house.engine.connect() as connection:
+            status = connection.scalar(sa.select(tables.videos.c.status).where(tables.videos.c.id == id))
+        return status == queue.DRAWN
+
+    def _publish(self, row: Any, job: generate.Job, shots: list[Shots], desk: Desk) -> None:
+        pipeline = self._pipeline(row["model"], row["request"]["loras"])
+        self.moved = time.monotonic()
+        queue.tell(self.house.engine, [row["id"]], stage="decode", share=0.98, step=0, steps=1, worker=self.id)
+        (result,) = generate.developed([job], shots, pipeline)
+        begun = time.perf_counter()
+        with tempfile.TemporaryDirectory(dir=self.folder(desk.batch)) as folder:
+            made: Made = write(result, row, pipeline, Path(folder), self.house)
+            for path in sorted(Path(folder).rglob("*")):
+                if path.is_file():
+                    self.house.objects.put(f"videos/{row['id']}/{path.relative_to(folder).as_posix()}", path)
+        timings = {
+            "queue": row["started_at"] - row["created_at"], "denoise": desk.denoised, **result.seconds,
+            "encode": time.perf_counter() - begun,
+        }  # fmt: skip
+        facts = {**made.facts, "timings": {name: round(value, 4) for name, value in timings.items()}}
+        with tables.writing(self.house.engine) as connection:
+            queue.end(connection, row["id"], self.house.settings.keep_hours, result=facts)
+
+    def _fail(self, id: str, error: BaseException, code: str | None = None) -> None:
+        known = {UserError: "invalid_value", MemoryError: "out_of_memory"}
+        found = code or next((told for kind, told in known.items() if isinstance(error, kind)), "server_error")
+        told = {"code": found, "message": str(error) or type(error).__name__}
+        with tables.writing(self.house.engine) as connection:
+            queue.end(connection, id, self.house.settings.keep_hours, error=told)
+
+    def fail(self, batch: str, error: BaseException) -> None:
+        """What went wrong is told by each video of a batch, not by the workflow."""
+        if isinstance(error, torch.OutOfMemoryError):
+            error = MemoryError("there was not enough memory: ask for fewer pixels or seconds")
+        for row in self._members(batch):
+            self._fail(row["id"], error)
+
+    def close(self, batch: str) -> None:
+        """A batch is over: its latents go, unless a paused video goes on from them."""
+        self.desk = None
+        with tables.writing(self.house.engine) as connection:
+            done = {"finished_at": time.time()}
+            connection.execute(sa.update(tables.batches).where(tables.batches.c.id == batch).values(**done))
+            kept = connection.scalar(sa.select(tables.videos.c.id).where(tables.videos.c.kept == batch))
+        if kept is None:
+            shutil.rmtree(self.folder(batch), ignore_errors=True)
+
+    # ------------------------------------------------------------------------------------------------------------------
+
+    def folder(self, batch: str) -> Path:
+        found = self.house.settings.jobs / batch
+        found.mkdir(exist_ok=True)
+        return found
+
+    def _pipeline(self, model: str, loras: list[str]) -> Pipeline:
+        """A model with its adapters; those asked for last stay in memory."""
+        name = (model, *loras)
+        if name not in self.models:
+            if len(self.models) > 2:
+                self.models.pop(next(iter(self.models)))
+                gc.collect()
+            uses = []
+            for text in loras:
+                own, _, scale = text.partition(":")
+                uses.append(lora.parse(str(self.house.settings.loras[own]) + (f":{scale}" if scale else "")))
+            self.models[name] = generate.load(self.house.models[model], self.device, uses)
+        return self.models[name]
+
+
+def _newest(folder: Path) -> drawing.Mark | None:
+    """The newest latents that can be read; None where there are none: the work begins anew."""
+    for path in sorted(folder.glob("*.mark"), reverse=True):
+        try:
+            return drawing.Mark.read(path)
+        except UserError as error:
+            log.warning("%s", error)
+    return None
+
+
+# --------------------------------------------------------------------------------------------------------- the workflow
+
+_worker: Worker | None = None  # DBOS calls functions by name
+
+
+def worker() -> Worker:
+    assert _worker is not None
+    return _worker
+
+
+@DBOS.step()
+def denoise(batch: str, at: int) -> str:
+    return worker().denoise(batch, at)
+
+
+@DBOS.step()
+def publish(batch: str) -> None:
+    worker().publish(batch)
+
+
+@DBOS.step()
+def close(batch: str) -> None:
+    worker().close(batch)
+
+
+@DBOS.workflow(name="draw", max_recovery_attempts=1_000_000)
+def draw(batch: str) -> None:
+    try:
+        at = 0
+        while (found := denoise(batch, at)) == "more":
+            at += 1
+        if found == "drawn":
+            publish(batch)
+    except Exception as error:
+        log.exception("%s failed", batch)
+        worker().fail(batch, error)
+    close(batch)
+
+
+def _config(url: str, id: str) -> DBOSConfig:
+    return {
+        "name": "worldpatch", "system_database_url": url, "application_version": VERSION, "executor_id": id,
+        "log_level": "WARNING",
+    }  # fmt: skip
+
+
+def main(settings: Settings, id: str, device: str) -> None:
+    """A worker of this process, until SIGTERM."""
+    global _worker
+    os.environ["XDG_DATA_HOME"] = str((settings.home / "data").absolute())  # characters of clients lie there
+    house = House(settings)
+    _worker = Worker(house, id, device)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: _worker.over.set() if _worker else None)
+    _worker.run()
+    sys.stdout.flush()
+    os._exit(0)  # what is under way stays where its latents were last kept
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("settings", help="as JSON")
+    parser.add_argument("id")
+    parser.add_argument("device")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    follow()
+    main(Settings.model_validate_json(arguments.settings), arguments.id, arguments.device)
