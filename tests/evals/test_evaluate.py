@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.builders import PATCH, SPEC
 from worldpatch.config import UserError
 from worldpatch.evals import _model, card, evaluate
 from worldpatch.evals._curves import compare
@@ -13,6 +14,7 @@ from worldpatch.evals._folder import clip, sort
 from worldpatch.evals._sets import distances
 from worldpatch.evals.suites._task import Choice, Form, Task
 from worldpatch.evals.suites.physics import Physics
+from worldpatch.generate.pipeline import Pipeline
 from worldpatch.video import write
 
 pytest.importorskip("mujoco")
@@ -151,6 +153,7 @@ def test_given_frames_are_kept_and_strangers_noted(tmp_path: Path):
 
 def test_a_stopped_evaluation_draws_what_is_missing_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     form, drawn = Form(frames=2, height=4, width=4), []
+    nobody = Pipeline(vae=None, network=None, spec=SPEC, patch=PATCH)
     jobs = [(Task(key=f"k{i}", prompt="p", form=form, strata={}), i) for i in range(60)]
 
     def draw(pipeline: Any, group: Any, sampling: Any) -> list[Any]:
@@ -160,7 +163,7 @@ def test_a_stopped_evaluation_draws_what_is_missing_alone(tmp_path: Path, monkey
         return [np.full((2, 4, 4, 3), seed, np.uint8) for _, seed in group]
 
     def made(sampling: Any = _model.Sampling()) -> list[int]:  # noqa: B008
-        return [int(clip[0, 0, 0, 0]) for clip in _model.sample(None, jobs, sampling, tmp_path)]  # type: ignore
+        return [int(clip[0, 0, 0, 0]) for clip in _model.sample(nobody, jobs, sampling, tmp_path)]
 
     monkeypatch.setattr(_model, "_drawn", draw)
     stop = True

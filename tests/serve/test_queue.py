@@ -187,7 +187,7 @@ def test_a_key_is_known_by_its_secret_alone(engine):
 
 def test_a_days_share(engine):
     with writing(engine) as connection:
-        id, secret = keys.make(connection, "me", seconds_a_day=10)
+        id, secret = keys.make(connection, "me", seconds_a_day=10.0)
         key = keys.find(connection, secret)
     send(engine, id)
     send(engine, id, at=time.time() - 2 * keys.DAY)

@@ -47,7 +47,7 @@ def order() -> tuple[sa.ColumnElement, ...]:
     return videos.c.priority.desc(), videos.c.round, videos.c.created_at, videos.c.id
 
 
-def position(connection: sa.Connection, row: sa.RowMapping) -> int:
+def position(connection: sa.Connection, row: Any) -> int:
     """How many waiting videos come before this one."""
     if row["status"] != WAITING:
         return 0
