@@ -18,7 +18,7 @@ r"""The shipped model: a small tabletop world of one to three solids, trained on
     worldpatch train recipes/tabletop.py:words --out out/words
     worldpatch train recipes/tabletop.py:distilled --out out/distilled
 
-What ships is the transformer of `distilled` and the autoencoder of `decoder`.
+What ships is the transformer of `words` and the autoencoder of `decoder`; `distilled` ships once its cards are made.
 Measured results, and where what was done differs from this, stand in checkpoints/tabletop/card.md.
 """
 
