@@ -196,7 +196,7 @@ def test_ray_gives_the_same_set(built, collection, tmp_path):
     out, plan, _ = built
     pipeline.build(dataclasses.replace(plan, engine="ray", workers=1), tmp_path)
     assert shards(tmp_path) == shards(out)
-    assert "ray" not in sys.modules  # its threads outlive its shutdown, and crashed the process they were left in
+    assert "ray" not in sys.modules  # a thread of it outlives its shutdown: it belongs into a process of its own
 
 
 @pytest.mark.parametrize("lines", [4, 12])

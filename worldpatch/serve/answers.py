@@ -12,8 +12,7 @@ from worldpatch.serve.settings import Settings
 
 def main(settings: Settings) -> None:
     """Answer until SIGTERM; what is being answered then is answered."""
-    log = logging.DEBUG if settings.log_prompts else logging.INFO
-    logging.basicConfig(level=log, format="%(asctime)s %(levelname)s %(message)s")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     uvicorn.run(
         app.make(settings), host=settings.host, port=settings.port, log_level="warning", access_log=False,
         timeout_graceful_shutdown=10, server_header=False,

@@ -12,6 +12,7 @@ from worldpatch import config
 from worldpatch.config import UserError
 from worldpatch.flow import samplers
 from worldpatch.generate import memory
+from worldpatch.generate.ops._files import with_files
 from worldpatch.generate.ops._form import STEEPEST, Size
 from worldpatch.generate.pipeline import Pipeline
 from worldpatch.serve import queue, references
@@ -118,7 +119,7 @@ def params_of(ability: str) -> type[BaseModel]:
 
 def validated(kind: type[BaseModel], params: dict[str, Any]) -> None:
     """Raises ApiError 400 on the first parameter that is wrong. Documents are judged where they are read."""
-    stand_in = references.with_files(kind, params, lambda mark, value, where: "file")
+    stand_in = with_files(kind, params, lambda mark, value, where: "file")
     try:
         kind(**stand_in)
     except ValidationError as error:

@@ -2,7 +2,7 @@
 
 import io
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,9 @@ PREVIEW = 256  # pixels of a preview's longer side
 SPRITE = 160  # pixels of its frames' longer side, at most
 
 
-@dataclass(frozen=True)
-class Made:
-    """What is told of files that are written: size, seconds and the like."""
-
-    facts: dict[str, Any]
-
-
-def write(result: Result, row: Any, pipeline: Pipeline, folder: Path, house: House) -> Made:
-    """The files of every variant, in a folder each: what was drawn with its latents, and what is shown."""
+def write(result: Result, row: Any, pipeline: Pipeline, folder: Path, house: House) -> dict[str, Any]:
+    """The files of every variant, in a folder each: what was drawn with its latents, and what is
+    shown. What is told of them: size, seconds and rate."""
     facts = row["facts"]
     recipe = files.recipe(result.request, house.models[row["model"]])
     height, width = result.frames.shape[2:4]
@@ -48,7 +42,7 @@ def write(result: Result, row: Any, pipeline: Pipeline, folder: Path, house: Hou
             video.write(own / "picture.png", seen, result.rate)
         video.write(own / "video.mp4", seen, result.rate)
         _pictures(seen, own)
-    return Made({"size": list(shown), "seconds": round(count / result.rate, 3), "rate": result.rate})
+    return {"size": list(shown), "seconds": round(count / result.rate, 3), "rate": result.rate}
 
 
 def moving(frames: np.ndarray, rate: float) -> bytes:

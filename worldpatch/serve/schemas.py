@@ -74,7 +74,6 @@ class ById(Body):
 
 FileOr = Upload | Annotated[Reference, BeforeValidator(_structured)]
 VideoOr = Upload | Annotated[ById, BeforeValidator(_structured)]
-Structured = Annotated[dict[str, Any] | list[Any], BeforeValidator(_structured)]
 
 
 class Ours(Body):
@@ -197,6 +196,12 @@ class Page(BaseModel):
     first_id: str | None
     last_id: str | None
     has_more: bool
+
+    @classmethod
+    def of(cls, data: list[Any], more: bool = False) -> "Page":
+        """A page of things that have an `id`."""
+        first, last = (data[0].id, data[-1].id) if data else (None, None)
+        return cls(data=data, first_id=first, last_id=last, has_more=more)
 
 
 class Deleted(BaseModel):

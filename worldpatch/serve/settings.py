@@ -37,10 +37,6 @@ class Settings(BaseModel):
     open: bool = Field(default=False, description="answer without keys, all requests as one client: for one's own desk")
     longest_job: float = Field(default=3600.0, gt=0, description="seconds of work that one video may take")
     loras: dict[str, Path] = Field(default={}, description="adapters that may be asked for: name -> folder")
-    policy: bool = Field(default=True, description="judge prompts and frames")
-    watermark: bool = True
-    sign: bool = True
-    log_prompts: bool = False
 
     @property
     def url(self) -> str:

@@ -154,18 +154,6 @@ workers = _table(
     Column("models", JSON, nullable=False),
     Column("speed", Float),  # patches times calls a second, measured
     Column("beat_at", Float, nullable=False),
-    Column("video", String),
-)
-
-audit = _table(
-    "audit",
-    Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("at", Float, nullable=False),
-    Column("owner", String),
-    Column("subject", String),  # a video, a character, a key
-    Column("decision", String, nullable=False),  # allowed, refused, disabled ...
-    Column("rule", String, nullable=False),
-    Column("reason", Text, nullable=False),
 )
 
 

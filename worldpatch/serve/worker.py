@@ -32,7 +32,7 @@ from worldpatch.generate import drawing, lora, preview
 from worldpatch.generate.pipeline import Pipeline
 from worldpatch.serve import objects, queue, references, tables
 from worldpatch.serve.house import House
-from worldpatch.serve.made import Made, moving, write
+from worldpatch.serve.made import moving, write
 from worldpatch.serve.processes import follow
 from worldpatch.serve.settings import Settings
 from worldpatch.types import Request, Shots
@@ -314,7 +314,7 @@ class Worker:
         (result,) = generate.developed([job], shots, pipeline)
         begun = time.perf_counter()
         with tempfile.TemporaryDirectory(dir=self.folder(desk.batch)) as folder:
-            made: Made = write(result, row, pipeline, Path(folder), self.house)
+            made = write(result, row, pipeline, Path(folder), self.house)
             for path in sorted(Path(folder).rglob("*")):
                 if path.is_file():
                     self.house.objects.put(f"videos/{row['id']}/{path.relative_to(folder).as_posix()}", path)
@@ -322,7 +322,7 @@ class Worker:
             "queue": row["started_at"] - row["created_at"], "denoise": desk.denoised, **result.seconds,
             "encode": time.perf_counter() - begun,
         }  # fmt: skip
-        facts = {**made.facts, "timings": {name: round(value, 4) for name, value in timings.items()}}
+        facts = {**made, "timings": {name: round(value, 4) for name, value in timings.items()}}
         with tables.writing(self.house.engine) as connection:
             queue.end(connection, row["id"], self.house.settings.keep_hours, result=facts)
 

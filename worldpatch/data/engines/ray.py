@@ -22,7 +22,7 @@ def each(function: Callable[[Any], Any], jobs: Iterable[Any], workers: int, addr
     """`function` of every job, in their order, by so many workers (0: one).
 
     `address` is that of a running cluster; without one Ray is started here and ended with the last job. Its driver is a
-    process of its own: threads of Ray Data outlive `ray.shutdown` and have crashed the process they were left in.
+    process of its own: a thread of Ray Data outlives `ray.shutdown`, and one of its name has crashed (docs/LOG.md).
     """
     if find_spec("ray") is None:
         raise UserError("this engine needs Ray: pip install 'worldpatch[ray]', or use --engine local")

@@ -1,6 +1,6 @@
 """Characters: somebody or something out of a clip, to be shown again in other videos.
 
-Whoever is made from a clip of people has agreed to it: that must be said, and it is written down.
+Whether the people of a clip have agreed to it is written down as the client says it; nothing depends on it yet.
 """
 
 import asyncio
@@ -65,8 +65,7 @@ def characters(
 ) -> Page:  # fmt: skip
     with home.engine.connect() as connection:
         rows, more = page(connection, tables.characters, key, limit=limit, order=order, after=after)
-    data = [_told(row) for row in rows]
-    return Page(data=data, first_id=data[0].id if data else None, last_id=data[-1].id if data else None, has_more=more)
+    return Page.of([_told(row) for row in rows], more)
 
 
 @router.get("/videos/characters/{character_id}")

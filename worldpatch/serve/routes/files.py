@@ -36,8 +36,7 @@ def files(
     equal: dict[str, Any] = {} if purpose is None else {"purpose": purpose}
     with home.engine.connect() as connection:
         rows, more = page(connection, tables.files, key, limit=limit, order=order, after=after, **equal)
-    data = [_told(row) for row in rows]
-    return Page(data=data, first_id=data[0].id if data else None, last_id=data[-1].id if data else None, has_more=more)
+    return Page.of([_told(row) for row in rows], more)
 
 
 @router.get("/files/{file_id}")

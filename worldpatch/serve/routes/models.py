@@ -18,8 +18,7 @@ NAMES = ("sora-2", "sora-2-pro")
 @router.get("/models")
 def models(home: Home, key: Videos) -> Page:
     """Those that are served, and OpenAI's names, which mean the default one."""
-    found = [_model(name, home) for name in (*home.models, *NAMES)]
-    return Page(data=found, first_id=found[0].id, last_id=found[-1].id, has_more=False)
+    return Page.of([_model(name, home) for name in (*home.models, *NAMES)])
 
 
 @router.get("/models/{model}")
@@ -38,8 +37,7 @@ def _model(name: str, home: Home) -> Model:
 @router.get("/abilities")
 def abilities(home: Home, key: Videos) -> Page:
     """All that can be asked for as `ability`, with the JSON schema of `parameters`."""
-    found = [_ability(name) for name in config.available("generate/ops")]
-    return Page(data=found, first_id=found[0].id, last_id=found[-1].id, has_more=False)
+    return Page.of([_ability(name) for name in config.available("generate/ops")])
 
 
 @router.get("/abilities/{ability}")

@@ -165,7 +165,7 @@ def videos_of_key(
     with home.engine.connect() as connection:
         rows, more = page(connection, videos, key, limit=limit, order=order, after=after)
         data = [tell(row, connection, home) for row in rows]
-    return Page(data=data, first_id=data[0].id if data else None, last_id=data[-1].id if data else None, has_more=more)
+    return Page.of(data, more)
 
 
 @router.get("/videos/{video_id}")

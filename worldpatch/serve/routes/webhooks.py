@@ -42,8 +42,7 @@ async def create(request: Request, home: Home, key: Webhooks) -> Endpoint:
 def endpoints_of_key(home: Home, key: Webhooks, limit: int = Query(20, ge=1, le=100), after: str | None = None) -> Page:
     with home.engine.connect() as connection:
         rows, more = page(connection, endpoints, key, limit=limit, order="desc", after=after)
-    data = [_told(row) for row in rows]
-    return Page(data=data, first_id=data[0].id if data else None, last_id=data[-1].id if data else None, has_more=more)
+    return Page.of([_told(row) for row in rows], more)
 
 
 @router.get("/webhook_endpoints/{endpoint_id}")
