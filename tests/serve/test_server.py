@@ -1,10 +1,12 @@
 """The unmodified SDK and plain HTTP against the real server."""
 
+import base64
 import io
 import json
 import os
 import signal
 import time
+import zipfile
 
 import httpx2
 import numpy as np
@@ -65,6 +67,46 @@ def test_pictures_of_a_video(client, video):
         assert Image.open(io.BytesIO(found.read())).format == kind
 
 
+def test_what_else_can_be_had_of_a_video(client, video, server, tmp_path):
+    def fetch(variant):
+        return client.videos.download_content(video.id, variant=variant).read()
+
+    shown, _ = frames(client, video.id, tmp_path)
+    for variant, frame in (("first_frame", shown[0]), ("last_frame", shown[-1])):
+        assert np.array_equal(np.asarray(Image.open(io.BytesIO(fetch(variant)))), frame)
+    assert len(zipfile.ZipFile(io.BytesIO(fetch("frames"))).namelist()) == len(shown)
+    assert Image.open(io.BytesIO(fetch("gif"))).n_frames == len(shown)
+    assert b"latents" in fetch("latents")[:4000]
+    told = json.loads(fetch("metadata"))
+    assert told["video"]["id"] == video.id and told["request"]["params"]["prompt"] == video.prompt
+
+
+def test_a_video_plays_while_it_is_written(client, server, tmp_path):
+    made = client.videos.create(prompt="a red ball", seconds="3", size="360x640", extra_body=QUICK)
+    url = f"{server.url}/v1/videos/{made.id}/content?variant=stream"
+    with httpx2.stream("GET", url, timeout=60) as answer:
+        assert answer.status_code == 200 and answer.headers["content-type"] == "video/mp4"
+        live = b"".join(answer.iter_bytes())
+    (tmp_path / "live.mp4").write_bytes(live)
+    assert np.array_equal(
+        read.read(tmp_path / "live.mp4")[0], frames(client, client.videos.poll(made.id).id, tmp_path)[0]
+    )
+    assert httpx2.get(url, timeout=60).content == live
+
+
+def test_events_of_all_videos(client, server):
+    with httpx2.stream("GET", f"{server.url}/v1/events", timeout=60) as answer:
+        ids = {client.videos.create(prompt=f"a {c} ball", seconds="1", extra_body=QUICK).id for c in ("red", "blue")}
+        kind, over = "", set()
+        for line in answer.iter_lines():
+            name, _, value = line.partition(": ")
+            kind = value if name == "event" else kind
+            if name == "data" and kind == "video.completed":
+                over.add(json.loads(value)["id"])
+            if ids <= over:
+                break
+
+
 def test_lists_go_on_where_the_last_page_ended(client, video):
     for k in range(3):
         client.videos.create(prompt=f"ball {k}", extra_body=QUICK | {"metadata": {"k": str(k)}})
@@ -98,8 +140,6 @@ def test_a_picture_is_the_first_frame(client, way, tmp_path):
         id = client.files.create(file=picture(), purpose="vision").id
         given = {"extra_body": QUICK | {"input_reference": {"file_id": id}}}
     else:
-        import base64
-
         url = "data:image/png;base64," + base64.b64encode(picture()).decode()
         given = {"extra_body": QUICK | {"input_reference": {"image_url": url}}}
     made = client.videos.create_and_poll(prompt="a ball", seconds="1", **given)
@@ -137,6 +177,28 @@ def test_pictures_by_the_image_routes(client):
     assert [Image.open(io.BytesIO(base64.b64decode(one.b64_json))).size for one in made.data] == [(64, 64)] * 2
     changed = client.images.edit(image=picture(), prompt="a blue box", extra_body=QUICK)
     assert Image.open(io.BytesIO(base64.b64decode(changed.data[0].b64_json))).size == (64, 64)
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])
+def test_pictures_come_in_parts(client, kind):
+    asked = {"prompt": "a red ball", "model": "gpt-image-2.6-flare", "stream": True, "partial_images": 1}
+    parts = list(client.images.generate(**asked, output_format=kind, quality="low", extra_body={"steps": 60}))
+    assert [part.type.rpartition(".")[2] for part in parts] == ["partial_image", "completed"]
+    assert {Image.open(io.BytesIO(base64.b64decode(part.b64_json))).format for part in parts} == {kind.upper()}
+
+
+def test_a_mask_is_transparent_where_to_draw(client):
+    mask = np.full((64, 64, 4), 255, np.uint8)
+    mask[:, :32, 3] = 0
+    out = io.BytesIO()
+    Image.fromarray(mask).save(out, "PNG")
+    asked = {"image": [picture()], "prompt": "a blue box", "size": "64x64", "extra_body": QUICK}
+    made = client.images.edit(mask=out.getvalue(), **asked)
+    found = np.asarray(Image.open(io.BytesIO(base64.b64decode(made.data[0].b64_json))))
+    assert (found[:, 40:] == (200, 40, 40)).all() and (found[:, :24] != (200, 40, 40)).any()
+    with pytest.raises(openai.BadRequestError, match="transparent") as refused:
+        client.images.edit(mask=picture(), **asked)
+    assert refused.value.param == "mask"
 
 
 def test_models(client):

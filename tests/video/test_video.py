@@ -112,6 +112,17 @@ def test_mp4_starts_to_play_while_it_loads(tmp_path: Path):
     assert 0 < data.index(b"moov") < data.index(b"mdat")
 
 
+def test_pieces_in_a_row_are_the_file(tmp_path: Path):
+    frames, parts = falling_discs(20), []
+    write.write_parts([frames[:7], frames[7:]], 8.0, parts.append, seconds=0.5)
+    write.join_parts(b"".join(parts), tmp_path / "whole.mp4", {"a": 1})
+    (tmp_path / "row.mp4").write_bytes(b"".join(parts))
+    assert len(parts) == 1 + 5  # what the stream is, then half a second each
+    whole, rate = read.read(tmp_path / "whole.mp4")
+    assert rate == 8 and psnr(whole, frames) > 35 and write.read_metadata(tmp_path / "whole.mp4") == {"a": 1}
+    assert np.array_equal(read.read(tmp_path / "row.mp4")[0], whole)
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_the_recipe_is_inside(tmp_path: Path, suffix: str):
     for frames in (1, 5):

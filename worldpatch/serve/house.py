@@ -12,7 +12,7 @@ from worldpatch.serve.errors import ApiError
 from worldpatch.serve.objects import Objects
 from worldpatch.serve.settings import Settings
 
-SORA = re.compile(r"sora-2(-pro)?(-\d{4}-\d\d-\d\d)?")
+OPENAI = re.compile(r"sora-2(-pro)?(-\d{4}-\d\d-\d\d)?|(chatgpt-image|gpt-image|dall-e)-[a-z0-9.-]{1,40}")
 """OpenAI's names, all of which mean the default model here."""
 
 
@@ -39,7 +39,7 @@ class House:
 
     def named(self, model: str | None) -> str:
         """The model that a client means. Raises ApiError 404 on one that is not served."""
-        if model is None or SORA.fullmatch(model):
+        if model is None or OPENAI.fullmatch(model):
             return next(iter(self.models))
         if model not in self.models:
             known = ", ".join((*self.models, "sora-2"))

@@ -2,6 +2,8 @@
 
 import io
 import itertools
+import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,13 +13,16 @@ from PIL import Image
 
 from worldpatch.generate import files
 from worldpatch.generate.pipeline import Pipeline
+from worldpatch.serve import objects
 from worldpatch.serve.house import House
 from worldpatch.types import Result
+from worldpatch.video import read
 from worldpatch.video import write as video
 from worldpatch.video.resize import fit
 
 SHOWN = 16  # frames of a sprite sheet at most, in rows of four
 PREVIEW = 256  # pixels of a preview's longer side
+WIDEST_GIF = 480  # pixels of the longer side of a GIF, at most
 SPRITE = 160  # pixels of its frames' longer side, at most
 
 
@@ -40,9 +45,54 @@ def write(result: Result, row: Any, pipeline: Pipeline, folder: Path, house: Hou
             seen = fit(seen, shown[1], shown[0])
         if len(seen) == 1:
             video.write(own / "picture.png", seen, result.rate)
-        video.write(own / "video.mp4", seen, result.rate)
+        _video(seen, result.rate, own / "video.mp4", lambda n, k=k: objects.part(row["id"], n, k), house)
         _pictures(seen, own)
     return {"size": list(shown), "seconds": round(count / result.rate, 3), "rate": result.rate}
+
+
+def _video(frames: np.ndarray, rate: float, path: Path, name: Callable[[int], str], house: House) -> None:
+    """A file, and its pieces in the store from the moment they are encoded, for whoever looks on."""
+    parts: list[bytes] = []
+
+    def keep(part: bytes) -> None:
+        house.objects.put_bytes(name(len(parts)), part)
+        parts.append(part)
+
+    video.write_parts(frames, rate, keep)
+    video.join_parts(b"".join(parts), path)
+
+
+# ------------------------------------------------------------------------------------------------ made when asked for
+
+
+def _gif(source: Path, path: Path) -> None:
+    frames, rate = read.read(source)
+    height, width = frames.shape[1:3]
+    scale = min(1.0, WIDEST_GIF / max(height, width))
+    video.write(path, fit(frames, max(1, round(height * scale)), max(1, round(width * scale))), rate)
+
+
+def _zipped(source: Path, path: Path) -> None:
+    frames, _ = read.read(source)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:  # PNGs do not shrink
+        for number, frame in enumerate(frames):
+            out = io.BytesIO()
+            Image.fromarray(frame).save(out, "PNG")
+            archive.writestr(f"{number:05d}.png", out.getvalue())
+
+
+def _frame(number: int) -> Callable[[Path, Path], None]:
+    def make(source: Path, path: Path) -> None:
+        frames, _ = read.read(source)
+        Image.fromarray(frames[number]).save(path)
+
+    return make
+
+
+DERIVED: dict[str, Callable[[Path, Path], None]] = {
+    "gif": _gif, "frames": _zipped, "first_frame": _frame(0), "last_frame": _frame(-1),
+}  # fmt: skip
+"""What can be had of a video's file besides: made when somebody asks for it, and kept."""
 
 
 def moving(frames: np.ndarray, rate: float) -> bytes:

@@ -26,6 +26,11 @@ def shown(video: str, what: str, variant: int = 0) -> str:
     return f"videos/{video}/{variant}/{what}"
 
 
+def part(video: str, number: int, variant: int = 0) -> str:
+    """A piece of the video while it is being written."""
+    return f"videos/{video}/{variant}/parts/{number:05d}.mp4"
+
+
 def portrait(character: str) -> str:
     return f"characters/{character}/picture.png"
 

@@ -59,6 +59,15 @@ async def named(model: type[BaseModel], values: dict[str, Any], house: House, ow
     return with_files(model, values, lambda mark, value, where: known[where])
 
 
+async def picture(value: Any, where: str, house: House, owner: str) -> Path:
+    """The file, on this machine, of something that a client names. Raises ApiError as `named` does."""
+    name = await _name(FileMark("media"), value, where, house, owner)
+    match = NAMED.fullmatch(name)
+    if match is None or not match[1].startswith("file-"):
+        raise invalid(f"{where} {name!r}: send a picture, or name a file", where)
+    return await asyncio.to_thread(house.local, f"files/{match[1]}")
+
+
 async def _name(mark: FileMark, value: Any, where: str, house: House, owner: str) -> Any:
     if mark.kind == "json":
         return _document(value, where)

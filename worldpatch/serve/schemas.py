@@ -45,8 +45,25 @@ def _prompt(value: Any) -> Any:
     return value
 
 
+def _quality(value: Any) -> Any:
+    """OpenAI's words for pictures, in ours."""
+    return {"auto": "standard", "medium": "standard", "low": "draft"}.get(value) or (
+        "high" if value in ("hd", "xhigh", "max") else value
+    )
+
+
 Prompt = Annotated[str, BeforeValidator(_prompt)]
 Seconds = Annotated[float, BeforeValidator(_seconds)]
+Quality = Annotated[Literal["draft", "standard", "high"], BeforeValidator(_quality)]
+
+
+def _only(value: Any) -> Any:
+    """The one of a list of one: clients may send several pictures, and one is changed here."""
+    if isinstance(value, list):
+        if len(value) != 1:
+            raise ValueError(f"{len(value)} pictures: one is changed; send one, others by ability likeness")
+        return value[0]
+    return value
 
 
 class Body(BaseModel):
@@ -82,7 +99,7 @@ class Ours(Body):
     seed: int | None = None
     n: int = Field(default=1, ge=1, le=16, description="variants, drawn together")
     steps: int | None = Field(default=None, ge=1, le=1000)
-    quality: Literal["draft", "standard", "high"] = "standard"
+    quality: Quality = "standard"
     guidance: float | None = Field(default=None, ge=0, le=100)
     sampler: str = "euler"
     loras: Annotated[list[str], BeforeValidator(_structured)] = []
@@ -304,20 +321,29 @@ class Endpoint(BaseModel):
 
 
 class NewImage(Ours):
-    """POST /images/generations."""
+    """POST /images/generations. What OpenAI's own models alone understand is taken where it asks for nothing."""
 
     prompt: Prompt
     model: str | None = None
     size: str | None = None
     response_format: Literal["b64_json"] = "b64_json"
-    output_format: Literal["png"] = "png"
+    output_format: Literal["png", "jpeg", "webp"] = "png"
+    output_compression: int = Field(default=100, ge=0, le=100, description="quality of jpeg and webp")
+    background: Literal["auto", "opaque"] = "auto"
+    moderation: Literal["auto", "low"] = Field(default="auto", description="the server's own policy holds either way")
+    stream: bool = Field(default=False, description="server-sent events: pictures on the way, then the picture")
+    partial_images: int = Field(default=0, ge=0, le=3, description="pictures on the way, at most")
+    user: str | None = Field(default=None, description="taken, and not used")
+    safety_identifier: str | None = Field(default=None, description="taken, and not used")
 
 
 class ImageEdit(NewImage):
     """POST /images/edits."""
 
-    image: FileOr
-    strength: float = Field(default=0.6, ge=0, le=1)
+    image: Annotated[FileOr, BeforeValidator(_only)]
+    mask: FileOr | None = Field(default=None, description="a picture that is transparent where to draw")
+    strength: float = Field(default=0.6, gt=0, le=1, description="how far from the picture; of a mask's inside 1")
+    input_fidelity: Literal["low", "high"] | None = Field(default=None, description="high halves the strength")
 
 
 class Image(BaseModel):
@@ -328,4 +354,6 @@ class Images(BaseModel):
     created: int
     data: list[Image]
     size: str
-    output_format: Literal["png"] = "png"
+    output_format: str
+    quality: str
+    background: Literal["opaque"] = "opaque"

@@ -5,6 +5,7 @@ The suffix decides: `.mp4` is H.264 in yuv420p with its index first (it starts t
 frames give the same bytes. A file appears whole or not at all.
 """
 
+import io
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -35,6 +36,7 @@ EXIF_DESCRIPTION = 0x010E
 QUALITY = {"crf": "16", "preset": "medium", "x264-params": "mbtree=0"}
 # To be read from anywhere: a tenth more bytes without arithmetic coding, decoded in two thirds of the time.
 SEEKABLE = QUALITY | {"x264-params": "mbtree=0:cabac=0"}
+WHOLE = {"movflags": "faststart", "fflags": "bitexact"}
 STRIP = 8  # frames shown in the PNG of a clip
 
 
@@ -110,7 +112,12 @@ def _checked(chunks: Iterator[Frames]) -> Iterator[Frames]:
 
 
 def _mp4(path: Path, chunks: Iterator[Frames], rate: float, text: str | None) -> None:
-    """BT.709 throughout. Odd sides grow by one repeated pixel."""
+    size, frames = _yuv(chunks)
+    encode(path, frames, size, rate, text)
+
+
+def _yuv(chunks: Iterator[Frames]) -> tuple[tuple[int, int], Iterator[Any]]:
+    """(height, width) and frames in yuv420p, BT.709. Odd sides grow by one repeated pixel."""
     first = next(chunks)
     height, width = first.shape[1:3]
 
@@ -120,7 +127,7 @@ def _mp4(path: Path, chunks: Iterator[Frames], rate: float, text: str | None) ->
             frame = av.VideoFrame.from_ndarray(even, format="rgb24")
             yield frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)
 
-    encode(path, frames(), (height + height % 2, width + width % 2), rate, text)
+    return (height + height % 2, width + width % 2), frames()
 
 
 def encode(
@@ -136,22 +143,80 @@ def encode(
     `size` is (height, width). With `gop`, a frame that can be decoded alone comes at least every so many, and the
     others are quick to decode, for reading at random.
     """
-    options = {"movflags": "faststart", "fflags": "bitexact"}
-    rate_ = Fraction(rate).limit_denominator(1001)
-    with av.open(str(path), "w", format="mp4", options=options) as container:
+    quality = QUALITY if gop is None else SEEKABLE | {"g": str(gop)}
+    with av.open(str(path), "w", format="mp4", options=WHOLE) as container:
         if text is not None:
             container.metadata["comment"] = text
-        quality = QUALITY if gop is None else SEEKABLE | {"g": str(gop)}
-        stream = container.add_stream("libx264", rate=rate_, options=quality)
-        (stream.height, stream.width), stream.pix_fmt = size, "yuv420p"
-        context = stream.codec_context
-        context.thread_count = 1
-        context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
-        context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
-        for number, frame in enumerate(frames):
-            frame.pts, frame.time_base, frame.pict_type = number, 1 / rate_, PictureType.NONE
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+        for packets in _packets(container, frames, size, rate, quality):
+            container.mux(packets)
+
+
+def _packets(
+    container: Any, frames: Iterable[Any], size: tuple[int, int], rate: float, quality: dict[str, str]
+) -> Iterator[list[Any]]:
+    """A stream of H.264 in a container, and its packets as they come."""
+    rate_ = Fraction(rate).limit_denominator(1001)
+    stream = container.add_stream("libx264", rate=rate_, options=quality)
+    (stream.height, stream.width), stream.pix_fmt = size, "yuv420p"
+    context = stream.codec_context
+    context.thread_count = 1
+    context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
+    context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+    for number, frame in enumerate(frames):
+        frame.pts, frame.time_base, frame.pict_type = number, 1 / rate_, PictureType.NONE
+        yield stream.encode(frame)
+    yield stream.encode(None)
+
+
+def write_parts(
+    frames: Frames | Iterable[Frames], rate: float, keep: Callable[[bytes], None], seconds: float = 1.0
+) -> None:
+    """Fragmented MP4 in pieces, each given to `keep` as soon as it is encoded; in a row they are a file that plays.
+
+    A piece is about so many seconds; the first one tells what the stream is.
+    """
+    size, pictures = _yuv(_checked(iter([frames] if isinstance(frames, np.ndarray) else frames)))
+    sink = _Sink()
+    options = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "fflags": "bitexact"}
+    with av.open(sink, "w", format="mp4", options=options) as container:
+        for packets in _packets(container, pictures, size, rate, QUALITY | {"g": str(max(1, round(rate * seconds)))}):
+            container.mux(packets)
+            if sink.written:
+                keep(sink.take())
+    if sink.written:
+        keep(sink.take())
+
+
+def join_parts(parts: bytes, path: Path, metadata: dict[str, Any] | None = None) -> None:
+    """The pieces of `write_parts`, in a row, to an MP4 with its index first; nothing is encoded again."""
+    text = _to_text(metadata)
+    with (
+        atomic(path) as temporary,
+        av.open(io.BytesIO(parts), "r") as given,
+        av.open(str(temporary), "w", format="mp4", options=WHOLE) as container,
+    ):
+        if text is not None:
+            container.metadata["comment"] = text
+        stream = container.add_stream_from_template(given.streams.video[0])
+        for packet in given.demux(given.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                container.mux(packet)
+
+
+class _Sink:
+    """A file that cannot be sought in, for what is to be sent while it is written."""
+
+    def __init__(self) -> None:
+        self.written = bytearray()
+
+    def write(self, content: bytes) -> int:
+        self.written += content
+        return len(content)
+
+    def take(self) -> bytes:
+        content, self.written = bytes(self.written), bytearray()
+        return content
 
 
 def _gif(path: Path, chunks: Iterator[Frames], rate: float, text: str | None) -> None:

@@ -2,19 +2,27 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
+import sqlalchemy as sa
 from fastapi import APIRouter, Request
 from sse_starlette import EventSourceResponse
 
-from worldpatch.serve import queue, tables
+from worldpatch.serve import queue
+from worldpatch.serve.house import House
+from worldpatch.serve.keys import Key
 from worldpatch.serve.routes.context import Home, Videos, own
 from worldpatch.serve.routes.videos import tell
+from worldpatch.serve.schemas import Video
+from worldpatch.serve.tables import videos
 
 router = APIRouter(tags=["events"])
 
 LOOK = 0.25  # seconds between two looks at a video
+AGO = 60.0  # seconds for which a video that is over is looked at still
 
 
 @router.get("/videos/{video_id}/events", response_class=EventSourceResponse)
@@ -22,28 +30,48 @@ async def events(video_id: str, request: Request, home: Home, key: Videos) -> Ev
     """`video.queued`, `video.progress`, `video.completed` or `video.failed`, each with the video as it is then: place
     in line, stage, step, seconds left; `video.preview`, with where to fetch it. The stream ends with the video; asked
     again, it begins with where it stands."""
-    await asyncio.to_thread(_look, video_id, home, key)  # so that a wrong id is a plain 404
-    return EventSourceResponse(_told(video_id, request, home, key), ping=15)
+    look = partial(_one, video_id, home, key)
+    await asyncio.to_thread(look)  # so that a wrong id is a plain 404
+    return EventSourceResponse(_told(look, request, ends=True), ping=15)
 
 
-async def _told(id: str, request: Request, home: Any, key: Any) -> AsyncIterator[dict[str, str]]:
-    last, shown = None, 0
-    while not await request.is_disconnected():
-        video = await asyncio.to_thread(_look, id, home, key)
-        kind = {queue.WAITING: "queued", queue.DRAWN: "progress"}.get(video.status, video.status)
-        now = (kind, video.progress, video.queue_position, video.stage, video.step, video.paused)
-        if now != last:
-            yield {"event": f"video.{kind}", "data": json.dumps(video.model_dump())}
-            last = now
-        if video.previews > shown:
-            shown = video.previews
-            url = f"/v1/videos/{id}/content?variant=preview&number={shown}"
-            yield {"event": "video.preview", "data": json.dumps({"id": id, "number": shown, "url": url})}
-        if video.status in (queue.DONE, queue.FAILED):
-            return
-        await asyncio.sleep(LOOK)
+@router.get("/events", response_class=EventSourceResponse)
+async def events_of_key(request: Request, home: Home, key: Videos) -> EventSourceResponse:
+    """The same of all videos of a key: those that are not over, and those that come. It does not end by itself."""
+    return EventSourceResponse(_told(partial(_all, time.time(), home, key), request, ends=False), ping=15)
 
 
-def _look(id: str, home: Any, key: Any) -> Any:
+def _one(id: str, home: House, key: Key) -> list[Video]:
     with home.engine.connect() as connection:
-        return tell(own(connection, tables.videos, id, key, "video"), connection, home)
+        return [tell(own(connection, videos, id, key, "video"), connection, home)]
+
+
+def _all(since: float, home: House, key: Key) -> list[Video]:
+    """Videos of a key that are not over, or were ended after a moment, until they have surely been told."""
+    open = videos.c.status.in_((queue.WAITING, queue.DRAWN)) | (videos.c.completed_at > max(since, time.time() - AGO))
+    mine = (videos.c.owner == key.id, videos.c.deleted_at.is_(None), open)
+    with home.engine.connect() as connection:
+        rows = connection.execute(sa.select(videos).where(*mine).order_by(videos.c.created_at)).mappings().all()
+        return [tell(row, connection, home) for row in rows]
+
+
+async def _told(look: Callable[[], list[Video]], request: Request, *, ends: bool) -> AsyncIterator[dict[str, str]]:
+    """What changes, look after look, until nobody listens or, with `ends`, all is over."""
+    seen: dict[str, Any] = {}
+    while not await request.is_disconnected():
+        found = await asyncio.to_thread(look)
+        for video in found:
+            state, previews = seen.get(video.id, (None, 0))
+            now = (video.status, video.progress, video.queue_position, video.stage, video.step, video.paused)
+            if now != state:
+                kind = {queue.WAITING: "queued", queue.DRAWN: "progress"}.get(video.status, video.status)
+                yield {"event": f"video.{kind}", "data": json.dumps(video.model_dump())}
+            if video.previews > previews:
+                url = f"/v1/videos/{video.id}/content?variant=preview&number={video.previews}"
+                told = {"id": video.id, "number": video.previews, "url": url}
+                yield {"event": "video.preview", "data": json.dumps(told)}
+            seen[video.id] = now, video.previews
+        if ends and all(video.status in (queue.DONE, queue.FAILED) for video in found):
+            return
+        seen = {video.id: seen[video.id] for video in found}
+        await asyncio.sleep(LOOK)

@@ -7,10 +7,9 @@ import time
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Header, Query, Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Query, Request, Response
 
-from worldpatch.serve import asked, keys, objects, queue, ranges, tables
+from worldpatch.serve import asked, keys, queue, tables
 from worldpatch.serve.asked import Draft
 from worldpatch.serve.errors import ApiError, invalid
 from worldpatch.serve.house import House
@@ -36,11 +35,6 @@ router = APIRouter(tags=["videos"])
 
 RETRY = 15.0  # seconds within which the same body, sent again by an SDK that retries, is the same request
 SOON, SELDOM = 250, 5000  # milliseconds between two polls, at least and at most
-Variant = Literal["video", "thumbnail", "spritesheet", "preview"]
-TYPES = {
-    "video": ("video.mp4", "video/mp4"), "thumbnail": ("thumbnail.webp", "image/webp"),
-    "spritesheet": ("spritesheet.jpg", "image/jpeg"), "preview": ("preview.webp", "image/webp"),
-}  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------------------------- made
@@ -209,65 +203,6 @@ def tell(row: Any, connection: sa.Connection, home: House) -> Video:
         variants=facts["variants"], metadata=facts["metadata"], notes=facts["notes"] + result.get("notes", []),
         provenance=result.get("provenance"), timings=result.get("timings", {}),
     )  # fmt: skip
-
-
-# ---------------------------------------------------------------------------------------------------------- content
-
-
-@router.head("/videos/{video_id}/content", include_in_schema=False)
-@router.get("/videos/{video_id}/content", response_class=StreamingResponse)
-async def content(
-    video_id: str, request: Request, home: Home, key: Videos, variant: Variant = "video",
-    index: int = Query(0, ge=0, description="which of n variants"), range: str | None = Header(None),
-) -> Response:  # fmt: skip
-    """What was made, whole or a range of its bytes."""
-
-    def find() -> Any:
-        with home.engine.connect() as connection:
-            return own(connection, videos, video_id, key, "video")
-
-    row = await asyncio.to_thread(find)
-    if variant != "preview":
-        _fetchable(row)
-    if index >= row["facts"]["variants"]:
-        raise invalid(f"index {index}: this video has {row['facts']['variants']} variants, counted from 0", "index")
-    file, kind = TYPES[variant]
-    name = objects.shown(video_id, file, index)
-    size = await asyncio.to_thread(home.objects.size, name)
-    if size is None:
-        raise ApiError(
-            404,
-            f"{variant} of {video_id} is not there yet: ask again in a while",
-            code="video_not_ready",
-            headers={"retry-after": "1"},
-        )
-    span = ranges.asked(range, size)
-    start, stop = span or (0, size)
-    headers = {"accept-ranges": "bytes", "content-length": str(stop - start), "cache-control": "private"}
-    headers["content-disposition"] = f'inline; filename="{video_id}.{file.rpartition(".")[2]}"'
-    if span:
-        headers["content-range"] = f"bytes {start}-{stop - 1}/{size}"
-    status = 206 if span else 200
-    if request.method == "HEAD":
-        return Response(status_code=status, headers=headers, media_type=kind)
-    return StreamingResponse(home.objects.stream(name, start, stop), status, headers, media_type=kind)
-
-
-def _fetchable(row: Any) -> None:
-    """Raises ApiError 404 where there is nothing to fetch: not yet, no more, or never."""
-    if row["status"] == queue.FAILED:
-        raise ApiError(
-            404,
-            f"video {row['id']} has failed ({row['error']['message']}): there is nothing to fetch",
-            code="video_failed",
-        )
-    if row["status"] != queue.DONE:
-        raise ApiError(
-            404, f"video {row['id']} is {row['status']}: wait until it is completed", code="video_not_ready",
-            headers={"retry-after": "1"},
-        )  # fmt: skip
-    if row["expires_at"] and row["expires_at"] < time.time():
-        raise ApiError(404, f"video {row['id']} has expired: make it again", code="video_expired")
 
 
 # ---------------------------------------------------------------------------------------------------------- changed
