@@ -114,7 +114,7 @@ def test_mp4_starts_to_play_while_it_loads(tmp_path: Path):
 
 def test_pieces_in_a_row_are_the_file(tmp_path: Path):
     frames, parts = falling_discs(20), []
-    write.write_parts([frames[:7], frames[7:]], 8.0, parts.append, seconds=0.5)
+    write.write_parts(iter([frames[:7], frames[7:]]), 8.0, parts.append, seconds=0.5)
     write.join_parts(b"".join(parts), tmp_path / "whole.mp4", {"a": 1})
     (tmp_path / "row.mp4").write_bytes(b"".join(parts))
     assert len(parts) == 1 + 5  # what the stream is, then half a second each
