@@ -32,7 +32,7 @@ def owners(engine):
 
 def send(engine, owner, *, priority=0, work=1.0, at=None):
     row = {
-        "id": new("video"), "owner": owner, "request": {}, "facts": {"seconds": 4.0, "variants": 1}, "model": "m",
+        "id": new("video"), "owner": owner, "request": {}, "facts": {"length": 4.0, "variants": 1}, "model": "m",
         "priority": priority, "work": work, "memory": 1.0, "created_at": at or time.time(),
     }  # fmt: skip
     with writing(engine) as connection:

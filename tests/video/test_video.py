@@ -119,7 +119,7 @@ def test_pieces_in_a_row_are_the_file(tmp_path: Path):
     (tmp_path / "row.mp4").write_bytes(b"".join(parts))
     assert len(parts) == 1 + 5  # what the stream is, then half a second each
     whole, rate = read.read(tmp_path / "whole.mp4")
-    assert rate == 8 and psnr(whole, frames) > 35 and write.read_metadata(tmp_path / "whole.mp4") == {"a": 1}
+    assert rate == 8 and psnr(whole, frames) > 30 and write.read_metadata(tmp_path / "whole.mp4") == {"a": 1}
     assert np.array_equal(read.read(tmp_path / "row.mp4")[0], whole)
 
 

@@ -40,13 +40,16 @@ StepCache = Annotated[
 ]
 Latents = Annotated[bool, typer.Option("--latents", help="Keep the latents, too: `extend` goes on from them.")]
 Threads = Annotated[int | None, typer.Option("--threads", help="CPU threads.  [default: all]")]
+Server = Annotated[
+    str | None, typer.Option("--server", help="Let `worldpatch serve` draw it there, such as http://host:8000.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless something is wrong.")]
 
 SAMPLING: dict[str, Any] = {
     "output": Output, "model": Model, "loras": Loras, "seed": Seed, "variants": Variants, "steps": Steps,
     "guidance": Guidance, "guidance_interval": Interval, "guidance_rescale": Rescale, "sampler": Sampler,
     "step_cache": StepCache, "fast": Fast,
-    "keep": Latents, "threads_": Threads, "quiet": Quiet,
+    "keep": Latents, "threads_": Threads, "server": Server, "quiet": Quiet,
 }  # fmt: skip
 """Flags that every ability has."""
 FAST = {"sampler": "jump", "steps": 4}
@@ -93,6 +96,7 @@ def generate(
         Path | None, typer.Option("--from", help="Make again what made this file; other flags change it.")
     ] = None,
     keep: Latents = False,
+    server: Server = None,
     quiet: Quiet = False,
 ) -> None:
     """Make a video, or an image, from a sentence.
@@ -114,6 +118,9 @@ def generate(
     critic = _given({"best_of": best_of, "improve": improve})
     flags = _expand.Flags(on=expand, url=expand_url, model=expand_model)
     given = assign(_given(params), set_ or [])
+    if server is not None:
+        here = {"--from": source, "--expand": expand, "--threads": threads_, "a critic": critic or None}
+        return _there((FAST if fast else {}) | _given(fields), given, _Where(output, keep), server, here, quiet)
     _generate(
         (FAST if fast else {}) | _given(fields), given, critic, flags, source, _Where(output, keep), threads_, quiet
     )
@@ -121,11 +128,51 @@ def generate(
 
 def direct(ability: str, params: dict[str, Any], flags: dict[str, Any]) -> None:
     """Make what an ability is asked for: its parameters, and the given ones of `SAMPLING`."""
-    fields = {k: v for k, v in flags.items() if k not in ("output", "keep", "fast", "threads_", "quiet")}
+    fields = {k: v for k, v in flags.items() if k not in ("output", "keep", "fast", "threads_", "server", "quiet")}
     fields = (FAST if flags.get("fast") else {}) | fields
     fields |= {"ability": ability} | ({"loras": tuple(flags["loras"])} if "loras" in flags else {})
     where = _Where(flags.get("output") or _named(ability, params), flags.get("keep", False))
+    if "server" in flags:
+        here = {"--threads": flags.get("threads_")}
+        return _there(fields, params, where, flags["server"], here, flags.get("quiet", False))
     _generate(fields, params, {}, _expand.Flags(), None, where, flags.get("threads_"), flags.get("quiet", False))
+
+
+def _there(
+    fields: dict[str, Any], params: dict[str, Any], where: "_Where", server: str, here: dict[str, Any], quiet: bool
+) -> None:
+    """Let a server make it, and fetch it; Ctrl-C cancels it there. Raises UserError on what only this machine does."""
+    from worldpatch.client import Client
+    from worldpatch.generate import files, stored
+    from worldpatch.types import Request
+
+    only = [name for name, value in here.items() if value is not None]
+    if only:
+        raise UserError(f"{' and '.join(only)} with --server: that is done on this machine alone; leave it out")
+    request = Request(**({"ability": "text_to_video", "params": params, "model": "sora-2"} | fields))
+    output = where.output or Path("out") / f"{_slug(params.get('prompt', ''))}.mp4"
+    files.check(output, request.variants)
+    variant = {".mp4": "video", ".gif": "gif", ".png": "first_frame"}.get(output.suffix)
+    if variant is None:
+        raise UserError(f"{output}: from a server come .mp4, .gif and .png; choose one of them")
+    root = server.rstrip("/")
+    with Client(root if root.endswith("/v1") else f"{root}/v1") as client, meter(quiet) as progress:
+        begun, video = time.monotonic(), client.draw(request)
+        try:
+            video.wait(lambda now: progress(now["stage"] or now["status"], now["progress"], 100))
+        except KeyboardInterrupt:
+            video.cancel()
+            raise KeyboardInterrupt(f"stopped, and cancelled there: {video.id}") from None
+        paths = files.outputs(output, request.variants)
+        for index, path in enumerate(paths):
+            video.save(path, variant, index)
+            if where.keep:
+                paths = [*paths, video.save(stored.path_of(path), "latents", index)]
+    for note in video["notes"]:
+        log.warning(note)
+    if not quiet:
+        told = f"{video['size']}, {video['seconds']} s, made by {client.url} in {clock(time.monotonic() - begun)}"
+        print(f"{', '.join(map(str, paths))}: {told}")
 
 
 class _Where(NamedTuple):

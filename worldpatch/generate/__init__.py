@@ -113,7 +113,7 @@ def _sampling(request: Request) -> dict[str, Any]:
 def prepare(request: Request, pipeline: Pipeline) -> Job:
     """A request made ready to be drawn: its files read and encoded. Raises UserError as `run` does."""
     begun = time.perf_counter()
-    _check(request)
+    check_sampling(request)
     _note_jumps(request, pipeline)
     ability = config.resolve("generate/ops", request.ability)
     made = ability.plan(_params(ability.Params, request), pipeline)
@@ -182,7 +182,7 @@ def _developed(made: Sequence[Shots], pipeline: Pipeline, progress: Progress | N
     ]
 
 
-def _check(request: Request) -> None:
+def check_sampling(request: Request) -> None:
     """Raises UserError where a request cannot be sampled, whatever its ability."""
     ranges = {"variants": (1, MOST_VARIANTS), "steps": (1, MOST_STEPS), "seed": (0, drawing.HIGHEST_SEED)}
     for name, (least, most) in ranges.items():

@@ -8,9 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from worldpatch import config
+from worldpatch import config, generate
 from worldpatch.config import UserError
-from worldpatch.flow import samplers
 from worldpatch.generate import memory
 from worldpatch.generate.ops._files import with_files
 from worldpatch.generate.ops._form import STEEPEST, Size
@@ -47,7 +46,7 @@ class Draft:
     ability: str
     params: dict[str, Any]
     prompt: str
-    seconds: float  # of what is shown in the end
+    seconds: float  # of what is shown; 0: all that is drawn
     size: tuple[int, int] | None = None  # (width, height) shown; None: as drawn
     operation: str = ""
     parents: list[str] = field(default_factory=list)
@@ -59,12 +58,16 @@ def created(body: Create, house: House) -> Draft:
     model = house.outlines[house.named(body.model)]
     shown = None if body.size is None else size(body.size)
     sides, notes = ({}, []) if shown is None else drawn_at(shown, model)
-    params = {"prompt": body.prompt} | sides
-    draft = Draft(ability="", params=params, prompt=body.prompt, seconds=body.seconds, size=shown, notes=notes)
+    if body.prompt is None and body.ability is None:
+        raise invalid("prompt is missing: say what the video shows", "prompt", "missing_required_parameter")
+    prompt = body.prompt or ""
+    params = ({"prompt": prompt} if prompt else {}) | sides
+    draft = Draft(ability="", params=params, prompt=prompt, seconds=body.seconds, size=shown, notes=notes)
     if body.ability is not None:
         draft.ability = draft.operation = body.ability
         fields = params_of(body.ability).model_fields
         draft.params = {name: value for name, value in draft.params.items() if name in fields}
+        draft.seconds = 0.0
         if "seconds" in fields and "seconds" in body.model_fields_set:
             draft.params["seconds"] = body.seconds
         return draft
@@ -72,10 +75,10 @@ def created(body: Create, house: House) -> Draft:
     frames = math.ceil(body.seconds * model.usual.rate - 1e-6)
     if frames > model.usual.frames:
         first = {} if body.input_reference is None else {"image": body.input_reference}
-        card = {"text": body.prompt, "seconds": body.seconds} | first
+        card = {"text": prompt, "seconds": body.seconds} | first
         draft.ability, draft.params = "storyboard", sides | {"cards": [card]}
         if people:
-            card["text"], draft.params["character"] = f"{{character}}: {body.prompt}", people[0]
+            card["text"], draft.params["character"] = f"{{character}}: {prompt}", people[0]
     else:
         stride = model.spec.stride_t
         draft.params["frames"] = 1 + stride * math.ceil((frames - 1) / stride)
@@ -99,11 +102,12 @@ async def asked(draft: Draft, body: Ours, model: str | None, house: House, owner
     params = await references.named(kind, draft.params | body.parameters, house, owner)
     validated(kind, params)
     request = _sampling(body, name, house) | {"ability": draft.ability, "params": params}
-    work, bytes_ = takes(draft, request, outline)
+    length = _length(draft, params, outline)
+    work, bytes_ = takes(draft.ability, length, request, outline)
     _admit(work, bytes_, house)
     facts = {
-        "prompt": draft.prompt, "seconds": draft.seconds, "size": draft.size, "operation": draft.operation,
-        "parents": draft.parents, "notes": draft.notes, "metadata": body.metadata, "seed": request["seed"],
+        "prompt": draft.prompt, "seconds": draft.seconds, "length": length, "size": draft.size,
+        "operation": draft.operation, "parents": draft.parents, "notes": draft.notes, "metadata": body.metadata, "seed": request["seed"],
         "variants": request["variants"], "steps": request["steps"], "quality": body.quality,
     }  # fmt: skip
     return Asked(model=name, request=request, facts=facts, work=work, memory=bytes_, priority=body.priority)
@@ -131,17 +135,18 @@ def _sampling(body: Ours, model: str, house: House) -> dict[str, Any]:
     if unknown:
         known = ", ".join(house.settings.loras) or "none"
         raise invalid(f"loras {', '.join(unknown)}: unknown; this server has {known}", "loras")
-    steps = body.steps or QUALITIES[body.quality]
-    guidance = Request.guidance if body.guidance is None else body.guidance
-    seed = secrets.randbelow(2**31) if body.seed is None else body.seed
-    if seed < 0:
-        raise invalid(f"seed {seed}: 0 or more", "seed")
-    if body.sampler not in samplers.SAMPLERS:
-        raise invalid(f"sampler {body.sampler!r}: known are {', '.join(samplers.SAMPLERS)}", "sampler")
-    return {
-        "model": model, "loras": body.loras, "seed": seed, "variants": body.n, "steps": steps,
-        "guidance": guidance, "sampler": body.sampler,
+    given = {
+        "seed": secrets.randbelow(2**31) if body.seed is None else body.seed, "variants": body.n,
+        "steps": body.steps or QUALITIES[body.quality], "guidance": body.guidance,
+        "guidance_interval": body.guidance_interval, "guidance_rescale": body.guidance_rescale,
+        "sampler": body.sampler, "step_cache": body.step_cache,
     }  # fmt: skip
+    request = Request(ability="", params={}, **{name: value for name, value in given.items() if value is not None})
+    try:
+        generate.check_sampling(request)
+    except UserError as error:
+        raise invalid(str(error), str(error).partition(" ")[0]) from error
+    return {name: getattr(request, name) for name in given} | {"model": model, "loras": body.loras}
 
 
 # ------------------------------------------------------------------------------------------------------------ geometry
@@ -168,18 +173,28 @@ def drawn_at(shown: tuple[int, int], model: Pipeline) -> tuple[dict[str, int], l
     return {"width": drawn_width, "height": drawn_height}, [note]
 
 
-def takes(draft: Draft, request: dict[str, Any], model: Pipeline) -> tuple[float, float]:
+def _length(draft: Draft, params: dict[str, Any], model: Pipeline) -> float:
+    """Seconds to plan with: as shown, else as the parameters say, else those of the clips the model was trained on."""
+    usual = model.usual
+    if draft.ability == "image":
+        return 1 / usual.rate
+    frames = params.get("frames") or usual.frames
+    cards = [card.get("seconds") or 0.0 for card in params.get("cards") or [] if isinstance(card, dict)]
+    return float(draft.seconds or params.get("seconds") or sum(cards) or frames / usual.rate)
+
+
+def takes(ability: str, seconds: float, request: dict[str, Any], model: Pipeline) -> tuple[float, float]:
     """(patches times calls, bytes) of a request, near enough to plan with."""
     usual, params = model.usual, request["params"]
     width, height = params.get("width") or usual.width, params.get("height") or usual.height
-    frames = max(1, round(draft.seconds * usual.rate))
+    frames = max(1, round(seconds * usual.rate))
     t, h, w = model.spec.grid(1 + -(-(frames - 1) // model.spec.stride_t) * model.spec.stride_t, height, width)
     patches = t * h * w // math.prod(model.patch) * request["variants"]
     guided = request["guidance"] != 1 and request["sampler"] != "jump"
-    at_once = min(patches, patches * usual.frames / frames) if draft.ability in ("storyboard", "extend") else patches
+    at_once = min(patches, patches * usual.frames / frames) if ability in ("storyboard", "extend") else patches
     shape = model.network.dit.config
     network = (2 if guided else 1) * memory.NUMBER * shape.width * memory.PATCH * at_once
-    shown = memory.of_frames(frames, height, width, pasted=draft.ability != "text_to_video") * request["variants"]
+    shown = memory.of_frames(frames, height, width, pasted=ability != "text_to_video") * request["variants"]
     return float(patches * request["steps"] * (2 if guided else 1)), float(max(network, shown))
 
 

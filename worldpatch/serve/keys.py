@@ -79,7 +79,7 @@ def check_quota(connection: sa.Connection, key: Key, seconds: float) -> None:
     query = sa.select(videos.c.facts).where(
         videos.c.owner == key.id, videos.c.created_at > since, videos.c.status != "failed"
     )
-    used = sum(float(facts["seconds"]) * facts.get("variants", 1) for facts in connection.scalars(query))
+    used = sum(float(facts["length"]) * facts.get("variants", 1) for facts in connection.scalars(query))
     if used + seconds > key.seconds_a_day:
         raise ApiError(
             429, f"{seconds:g} s beside the {used:g} s of the last day are beyond its {key.seconds_a_day:g} s: wait, "

@@ -101,7 +101,10 @@ class Ours(Body):
     steps: int | None = Field(default=None, ge=1, le=1000)
     quality: Quality = "standard"
     guidance: float | None = Field(default=None, ge=0, le=100)
+    guidance_interval: Annotated[tuple[float, float] | None, BeforeValidator(_structured)] = None
+    guidance_rescale: float | None = Field(default=None, ge=0, le=1)
     sampler: str = "euler"
+    step_cache: float = Field(default=0.0, ge=0, le=1, description="forecast steps up to this relative error")
     loras: Annotated[list[str], BeforeValidator(_structured)] = []
     priority: int = Field(default=0, ge=-10, le=10, description="above 0 sooner, below 0 later")
     metadata: Annotated[dict[str, str], BeforeValidator(_structured)] = {}
@@ -113,13 +116,18 @@ class Ours(Body):
 class Create(Ours):
     """POST /videos."""
 
-    prompt: Prompt
+    prompt: Prompt | None
     model: str = "sora-2"
     seconds: Seconds = 4.0
     size: str | None = None
     input_reference: FileOr | None = None
     characters: Annotated[list[ById], BeforeValidator(_structured)] = Field(default=[], max_length=2)
-    ability: str | None = None
+    ability: str | None = Field(default=None, description="with one, the prompt may be missing: its parameters count")
+
+    @model_validator(mode="before")
+    @classmethod
+    def promptless(cls, values: Any) -> Any:
+        return {"prompt": None} | values if isinstance(values, dict) and values.get("ability") else values
 
 
 class Remix(Ours):

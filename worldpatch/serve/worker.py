@@ -121,8 +121,10 @@ class Worker:
         """Whether videos may be drawn together."""
         if self.device == "cpu":
             return False
-        alike = ("model", "loras", "steps", "guidance", "sampler")
-        if any(one.request[name] != some[0].request[name] for one in some for name in alike):
+        own = ("ability", "params", "seed", "variants")
+        if any(
+            one.request[name] != value for one in some for name, value in some[0].request.items() if name not in own
+        ):
             return False
         calls = some[0].request["steps"] * (2 if some[0].request["guidance"] != 1 else 1)
         return sum(one.work for one in some) / calls <= POOL

@@ -101,7 +101,7 @@ async def _of_video(ability: str, video: Any, prompt: str, home: House, key: Key
                 f"video {video.id} is {row['status']}; wait until it is completed", "video", "video_not_ready"
             )
         draft.params["video"] = {"id": video.id}
-        draft.seconds, draft.size, draft.parents = row["facts"]["seconds"], row["facts"]["size"], [video.id]
+        draft.seconds, draft.size, draft.parents = row["result"]["seconds"], row["facts"]["size"], [video.id]
     return draft
 
 
@@ -140,7 +140,7 @@ def _enqueue(row: dict[str, Any], mark: str, digest: str, same: bool, home: Hous
                 429, f"{home.settings.queue} videos wait already: come back in a while", code="queue_full",
                 headers={"retry-after": "30"},
             )  # fmt: skip
-        keys.check_quota(connection, key, row["facts"]["seconds"] * row["facts"]["variants"])
+        keys.check_quota(connection, key, row["facts"]["length"] * row["facts"]["variants"])
         queue.submit(connection, row)
         connection.execute(sa.delete(idempotency).where(*both))
         values = {"owner": key.id, "key": mark, "body": digest, "video": row["id"], "at": time.time()}
@@ -192,8 +192,8 @@ def tell(row: Any, connection: sa.Connection, home: House) -> Video:
     whole = [row[name] and int(row[name]) for name in ("created_at", "completed_at", "expires_at")]
     return Video(
         id=row["id"], model=row["model"], status=status, progress=int(100 * share), created_at=whole[0],
-        completed_at=whole[1], expires_at=whole[2], prompt=facts["prompt"], size="x".join(map(str, size or [])),
-        seconds=f"{result.get('seconds', facts['seconds']):g}",
+        completed_at=whole[1], expires_at=whole[2], prompt=facts["prompt"] or None, size="x".join(map(str, size or [])),
+        seconds=f"{result.get('seconds', facts['seconds'] or facts['length']):g}",
         remixed_from_video_id=facts["parents"][0] if facts["parents"] and facts["operation"] != "extend" else None,
         error=Failure(**row["error"]) if row["error"] else None, operation=facts["operation"],
         parent_video_ids=facts["parents"], paused=row["paused"],
