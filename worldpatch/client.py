@@ -94,6 +94,8 @@ class Client:
         """A file of this machine becomes one of the server's."""
         if isinstance(value, Video):
             return value.id
+        if mark.kind == "who":
+            return value
         if mark.kind == "local":
             raise UserError(f"{where} {value}: a file of this machine, which a server does not write; leave it out")
         if mark.kind == "json":

@@ -107,8 +107,8 @@ async def asked(draft: Draft, body: Ours, model: str | None, house: House, owner
     _admit(work, bytes_, house)
     facts = {
         "prompt": draft.prompt, "seconds": draft.seconds, "length": length, "size": draft.size,
-        "operation": draft.operation, "parents": draft.parents, "notes": draft.notes, "metadata": body.metadata, "seed": request["seed"],
-        "variants": request["variants"], "steps": request["steps"], "quality": body.quality,
+        "operation": draft.operation, "parents": draft.parents, "notes": draft.notes, "metadata": body.metadata,
+        "seed": request["seed"], "variants": request["variants"], "steps": request["steps"], "quality": body.quality,
     }  # fmt: skip
     return Asked(model=name, request=request, facts=facts, work=work, memory=bytes_, priority=body.priority)
 

@@ -71,6 +71,8 @@ async def picture(value: Any, where: str, house: House, owner: str) -> Path:
 async def _name(mark: FileMark, value: Any, where: str, house: House, owner: str) -> Any:
     if mark.kind == "json":
         return _document(value, where)
+    if mark.kind == "who" and not str(value).startswith(characters.MARK):
+        return value
     if isinstance(value, Upload):
         return await _uploaded(value, where, house, owner)
     if isinstance(value, BaseModel):  # as the routes of OpenAI's own shapes have read it
@@ -157,6 +159,8 @@ def local(model: type[BaseModel], values: dict[str, Any], house: House, folder: 
             written = folder / f"{where}.json"
             written.write_text(json.dumps(value))
             return str(written)
+        if mark.kind == "who" and not value.startswith(characters.MARK):
+            return value
         match = NAMED.fullmatch(value)
         assert match, value
         name, place = match[1], match[2] or ""

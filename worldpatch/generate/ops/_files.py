@@ -14,9 +14,9 @@ from pydantic_core import CoreSchema
 class FileMark:
     """Marks a string as the path of a file, in the type and in the JSON schema: whoever takes parameters from
     elsewhere puts a path of his own there. "local" is one that is written, or names other files: for whoever sits at
-    this machine alone."""
+    this machine alone. "who" is words, or @NAME of a saved character."""
 
-    kind: Literal["media", "json", "local"]
+    kind: Literal["media", "json", "local", "who"]
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return handler(schema) | {"format": f"file-{self.kind}"}
@@ -26,6 +26,7 @@ Media = Annotated[str, FileMark("media")]
 """A picture or a video; @NAME is a saved character, and FILE@PLACE says where it belongs."""
 Document = Annotated[str, FileMark("json")]
 Local = Annotated[str, FileMark("local")]
+Who = Annotated[str, FileMark("who")]
 
 Given = Callable[[FileMark, Any, str], Any]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from worldpatch.config import UserError
 from worldpatch.generate import characters, media, memory
-from worldpatch.generate.ops._files import Local, Media
+from worldpatch.generate.ops._files import Local, Media, Who
 from worldpatch.generate.ops._form import Size, Strict
 from worldpatch.generate.ops._known import finished, likenesses
 from worldpatch.generate.ops._windows import Reach, draw, reach
@@ -52,7 +52,7 @@ class Params(Size):
         default=None, description="a JSON file with a list of cards", json_schema_extra={"position": 0}
     )
     cards: tuple[Card, ...] = Field(default=(), description="the cards, instead of a file")
-    character: str = Field(
+    character: Who = Field(
         default="", description="who {character} is in every card alike: 'a red ball', or @NAME of a saved one"
     )
     seconds: float | None = Field(default=None, gt=0, le=3600, description="length of the timeline, to be kept to")
