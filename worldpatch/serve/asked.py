@@ -15,7 +15,7 @@ from worldpatch.generate.ops._files import with_files
 from worldpatch.generate.ops._form import STEEPEST, Size
 from worldpatch.generate.pipeline import Pipeline
 from worldpatch.serve import queue, references
-from worldpatch.serve.errors import explained, invalid
+from worldpatch.serve.errors import ApiError, explained, invalid
 from worldpatch.serve.house import House
 from worldpatch.serve.schemas import Create, Ours
 from worldpatch.types import Request
@@ -51,6 +51,7 @@ class Draft:
     operation: str = ""
     parents: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    fields: dict[str, str] = field(default_factory=dict)  # parameter -> the client's field that it comes from
 
 
 def created(body: Create, house: House) -> Draft:
@@ -91,6 +92,8 @@ def created(body: Create, house: House) -> Draft:
     if len(people) > 1 or people and body.input_reference is not None and draft.ability == "animate":
         draft.notes.append("one character is shown, and none beside an input_reference: words alone tell the others")
     draft.operation = CREATED
+    draft.fields = {"image": "input_reference", "cards.0.image": "input_reference", "character": "characters"}
+    draft.fields |= {f"subject.{i}": "characters" for i in range(len(people))}
     return draft
 
 
@@ -99,8 +102,11 @@ async def asked(draft: Draft, body: Ours, model: str | None, house: House, owner
     name = house.named(model)
     outline = house.outlines[name]
     kind = params_of(draft.ability)
-    params = await references.named(kind, draft.params | body.parameters, house, owner)
-    validated(kind, params)
+    try:
+        params = await references.named(kind, draft.params | body.parameters, house, owner)
+        validated(kind, params)
+    except ApiError as error:
+        raise error.under(draft.fields) from error
     request = _sampling(body, name, house) | {"ability": draft.ability, "params": params}
     length = _length(draft, params, outline)
     work, bytes_ = takes(draft.ability, length, request, outline)

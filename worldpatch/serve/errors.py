@@ -33,6 +33,14 @@ class ApiError(Exception):
         self.code = code or CODES.get(status, "server_error")
         self.headers = headers or {}
 
+    def under(self, names: dict[str, str]) -> "ApiError":
+        """The same of the field that the client knows, where one of ours stands for it."""
+        known = names.get(self.param or "")
+        if known is None or self.param is None:
+            return self
+        message = self.message.replace(self.param, known, 1)
+        return ApiError(self.status, message, code=self.code, param=known, headers=self.headers)
+
     @property
     def body(self) -> dict[str, Any]:
         kind = {429: "rate_limit_error"}.get(self.status, "invalid_request_error")

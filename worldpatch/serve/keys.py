@@ -20,6 +20,7 @@ from worldpatch.serve.tables import keys, videos
 
 SCOPES = ("videos", "files", "images", "webhooks", "admin")
 DAY = 86400.0
+GUESSES = 30  # wrong keys from an address within a minute, before it has to wait
 
 
 @dataclass(frozen=True)
@@ -92,15 +93,24 @@ class Rate:
     """Requests of each key in the last minute, of one process."""
 
     seen: dict[str, deque[float]] = field(default_factory=dict)
+    guessed: dict[str, deque[float]] = field(default_factory=dict)
+
+    def guess(self, address: str) -> None:
+        """Note a wrong key. Raises ApiError 429 where an address has sent many."""
+        if len(self.guessed) > 10_000:
+            self.guessed.clear()
+        calls = _of_a_minute(self.guessed, address)
+        if len(calls) >= GUESSES:
+            wait = max(1, round(calls[0] + 60 - time.monotonic()))
+            raise ApiError(429, f"too many wrong keys: wait {wait} s", headers={"retry-after": str(wait)})
+        calls.append(time.monotonic())
 
     def take(self, key: Key) -> dict[str, str]:
         """The headers that tell a client its rate. Raises ApiError 429 beyond it."""
         most = key.requests_a_minute
         if most is None:
             return {}
-        now, calls = time.monotonic(), self.seen.setdefault(key.id, deque())
-        while calls and calls[0] <= now - 60:
-            calls.popleft()
+        now, calls = time.monotonic(), _of_a_minute(self.seen, key.id)
         left = calls[0] + 60 - now if calls else 60.0
         told = {
             "x-ratelimit-limit-requests": str(most),
@@ -112,6 +122,14 @@ class Rate:
             raise ApiError(429, f"more than {most} requests in a minute: wait {left:.0f} s", headers={**told, **wait})
         calls.append(now)
         return told
+
+
+def _of_a_minute(seen: dict[str, deque[float]], who: str) -> deque[float]:
+    """When somebody was seen in the last minute."""
+    calls = seen.setdefault(who, deque())
+    while calls and calls[0] <= time.monotonic() - 60:
+        calls.popleft()
+    return calls
 
 
 def _digest(secret: str) -> bytes:

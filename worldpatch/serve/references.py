@@ -35,12 +35,18 @@ async def keep(house: House, owner: str, path: Path, name: str, purpose: str, ho
     id, now = new("file", "-"), time.time()
     await asyncio.to_thread(house.objects.put, f"files/{id}", path)
     row = {
-        "id": id, "owner": owner, "name": Path(name).name[:255] or "upload", "purpose": purpose,
+        "id": id, "owner": owner, "name": _plain(name), "purpose": purpose,
         "bytes": path.stat().st_size, "created_at": now, "expires_at": None if hours is None else now + 3600 * hours,
     }  # fmt: skip
     with tables.writing(house.engine) as connection:
         connection.execute(sa.insert(tables.files).values(**row))
     return id
+
+
+def _plain(name: str) -> str:
+    """What a client calls a file, as far as it can be shown: no folders, nothing that hides or turns text around."""
+    shown = "".join(c for c in name.replace("\\", "/").rpartition("/")[2] if c.isprintable())
+    return shown[-255:] or "upload"
 
 
 async def named(model: type[BaseModel], values: dict[str, Any], house: House, owner: str) -> dict[str, Any]:

@@ -48,22 +48,41 @@ async def fields(request: Request) -> dict[str, Any]:
     """All fields of a request's body. Raises ApiError on what is neither JSON nor a form, or does not parse."""
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
-        return await _form(request)
-    if kind not in ("application/json", ""):
+        found = await _form(request)
+    elif kind in ("application/json", ""):
+        found = _json(await request.body())
+    else:
         raise ApiError(415, f"content-type {kind!r}: send application/json or multipart/form-data")
-    return _json(await request.body())
+    _no_nul(found, "")
+    return found
+
+
+def _no_nul(value: Any, where: str) -> None:
+    """Raises ApiError on the one character that databases do not keep."""
+    if isinstance(value, str) and "\0" in value:
+        raise invalid(f"{where or 'a field'} holds a NUL character: leave it out", where or None)
+    if isinstance(value, list | dict):
+        inner = value.items() if isinstance(value, dict) else ((where, one) for one in value)
+        for name, one in inner:
+            _no_nul(name, where)
+            _no_nul(one, where or str(name))
 
 
 def _json(body: bytes) -> dict[str, Any]:
     if not body.strip():
         return {}
     try:
-        found = json.loads(body)
+        found = json.loads(body, parse_constant=_no_number)
+        json.dumps(found, ensure_ascii=False).encode()  # halves of characters have no bytes
     except (ValueError, RecursionError) as error:
         raise invalid(f"the body is no JSON: {error}", code="invalid_json") from error
     if not isinstance(found, dict):
         raise invalid(f"the body is a JSON {type(found).__name__}: send an object", code="invalid_json")
     return found
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 async def _form(request: Request) -> dict[str, Any]:

@@ -34,6 +34,10 @@ Box = tuple[int, int, int, int]  # left, top, right and bottom in pixels
 STILLS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")  # read by pillow, all else by FFmpeg
 STILL_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
 MOST_PIXELS = 2**26  # of a frame: 8192 x 8192, above what cameras make and below what fills a memory
+# Files that hold pictures themselves. Lists of other files (concat, HLS, DASH) would read what their sender may not.
+CONTAINERS = (
+    "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,mxf,ivf,nut,gif,apng,h264,hevc,yuv4mpegpipe,dv"
+)
 HIGH_RANGE = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)  # PQ and HLG
 # With FFmpeg's quick rounding pictures come out one grey level too dark, and two where they are shrunk as well.
 FAITHFUL = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
@@ -62,7 +66,7 @@ def probe(path: str | Path) -> Info:
     """Size, length and rate of a video or picture from its header. Raises UserError where it is neither."""
     path = existing(path)
     if (image := open_still(path)) is not None:
-        with image:
+        with image, _pillow(path):
             rate, holds = _timing(image, path)
             width, height = image.size
             if image.getexif().get(ExifTags.Base.Orientation, 1) >= 5:  # stored lying on its side
@@ -249,7 +253,8 @@ def _rgb(image: Image.Image) -> Frame:
 def open_video(path: Path) -> Any:
     """The file as an FFmpeg container. Raises UserError where it is none."""
     try:
-        return av.open(str(path), metadata_errors="ignore", options={"max_pixels": str(MOST_PIXELS)})
+        options = {"max_pixels": str(MOST_PIXELS), "format_whitelist": CONTAINERS}
+        return av.open(str(path), metadata_errors="ignore", options=options)
     except (FFmpegError, OSError) as error:
         raise UserError(f"{path} is not a video or picture that can be read ({error.strerror}); {FOREIGN}") from error
 

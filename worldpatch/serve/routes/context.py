@@ -32,8 +32,12 @@ def caller(scope: str) -> Callable[..., Key]:
         kind, _, secret = request.headers.get("authorization", "").partition(" ")
         if kind.lower() != "bearer" or not secret.strip():
             raise ApiError(401, "no API key: send Authorization: Bearer KEY, made with `worldpatch keys add NAME`")
-        with app.house.engine.connect() as connection:
-            key = keys.find(connection, secret.strip())
+        try:
+            with app.house.engine.connect() as connection:
+                key = keys.find(connection, secret.strip())
+        except ApiError:
+            app.rate.guess(request.client.host if request.client else "")
+            raise
         key.needs(scope)
         response.headers.update(app.rate.take(key))
         return key
