@@ -2,6 +2,7 @@
 
 import heapq
 import logging
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -18,6 +19,10 @@ class Strict(BaseModel):
     """Parameters of an ability: unknown names and numbers that are none are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def whole(self) -> Self:
+        """The same, with what a file of parameters says in its place: all other files are then named here."""
+        return self
 
 
 class Size(Strict):
