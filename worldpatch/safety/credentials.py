@@ -122,13 +122,13 @@ def sign(path: Path, claim: Claim, signer: Signer) -> None:
     """
     import c2pa
 
-    kind = media_type(path)
-    if kind not in SIGNED:
-        raise UserError(f"{path} cannot be signed: it is none of {', '.join(SIGNED.values())}")
     parents = [ingredient for ingredient in claim.ingredients if ingredient.relationship == "parentOf"]
     assert len(parents) <= 1, "a file has one parent: the others are its components"
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        kind = media_type(path)
+        if kind not in SIGNED:
+            raise UserError(f"{path} cannot be signed: it is none of {', '.join(SIGNED.values())}")
         info = c2pa.C2paSignerInfo(
             signer.algorithm, signer.certificates.encode(), signer.key.encode(), signer.timestamp_url
         )
