@@ -2,7 +2,6 @@
 
 import heapq
 import logging
-from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -20,7 +19,7 @@ class Strict(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    def whole(self) -> Self:
+    def whole(self) -> "Strict":
         """The same, with what a file of parameters says in its place: all other files are then named here."""
         return self
 
