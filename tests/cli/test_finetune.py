@@ -31,7 +31,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def generate(home: Path, *words: str) -> int:
-    return main(["generate", *words, "--threads", "1", "--steps", "2", "-q"])
+    return main(["generate", *words, "--threads", "1", "--steps", "2", "-q", "--no-sign"])
 
 
 def test_a_run_leaves_what_a_user_looks_at(home: Path):

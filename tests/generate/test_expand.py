@@ -141,7 +141,7 @@ def home(taught: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def make(*words: str) -> None:
-    assert main(["generate", *words, "--model", "checkpoints/tiny", "--steps", "1"]) == 0
+    assert main(["generate", *words, "--model", "checkpoints/tiny", "--steps", "1", "--no-sign"]) == 0
 
 
 def test_a_file_remembers_what_its_prompt_became(home: Path, capsys: pytest.CaptureFixture):

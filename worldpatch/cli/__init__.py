@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from worldpatch import __version__
-from worldpatch.cli import _verbs, character, data, doctor, evaluate, generate, pick, scale, serve, train
+from worldpatch.cli import _verbs, character, data, doctor, evaluate, generate, pick, scale, serve, train, verify
 from worldpatch.cli._listing import first_lines
 
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -21,6 +21,7 @@ EXTRAS = {  # package -> the extra that brings it
     "mujoco": "worlds", "scipy": "eval", "matplotlib": "eval", "jinja2": "eval", "cv2": "data", "scenedetect": "data",
     "pyarrow": "data", "ray": "ray", "httpx2": "endpoint", "transformers": "hub", "peft": "hub",
     **dict.fromkeys(("fastapi", "uvicorn", "dbos", "sqlalchemy", "obstore", "sse_starlette"), "serve"),
+    **dict.fromkeys(("c2pa", "cryptography"), "serve"),
 }  # fmt: skip
 
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # typer exports its subclasses only
@@ -64,7 +65,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Each command explains itself with --help.",
 )  # fmt: skip
-for command in (generate.generate, pick.pick, train.train, serve.serve, doctor.doctor):
+for command in (generate.generate, pick.pick, train.train, serve.serve, verify.verify, doctor.doctor):
     app.command()(command)
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(data.app, name="data")
@@ -88,7 +89,8 @@ def _top(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line; returns the exit code: 0, 1 where some of many files failed, 2 for bad input, 130 for Ctrl-C.
+    """Run a command line; returns the exit code: 0, 1 where some of many files failed or nothing was found, 2 for bad
+    input, 130 for Ctrl-C.
 
     Bad input is a ValueError (UserError among them) or an OSError such as a full disk: one line says what it was. With
     WORLDPATCH_DEBUG=1 the traceback is shown instead.

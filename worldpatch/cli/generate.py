@@ -39,6 +39,12 @@ StepCache = Annotated[
     float | None, typer.Option(help="Forecast steps up to this error, such as 0.2: twice as fast.  [default: 0]")
 ]
 Latents = Annotated[bool, typer.Option("--latents", help="Keep the latents, too: `extend` goes on from them.")]
+Sign = Annotated[
+    bool | None, typer.Option("--sign/--no-sign", help="Sign what is made (C2PA).  [default: sign, where it can be]")
+]
+Watermark = Annotated[
+    bool | None, typer.Option("--watermark/--no-watermark", help="Mark the pixels, unseen.  [default: no-watermark]")
+]
 Threads = Annotated[int | None, typer.Option("--threads", help="CPU threads.  [default: all]")]
 Server = Annotated[
     str | None, typer.Option("--server", help="Let `worldpatch serve` draw it there, such as http://host:8000.")
@@ -49,7 +55,7 @@ SAMPLING: dict[str, Any] = {
     "output": Output, "model": Model, "loras": Loras, "seed": Seed, "variants": Variants, "steps": Steps,
     "guidance": Guidance, "guidance_interval": Interval, "guidance_rescale": Rescale, "sampler": Sampler,
     "step_cache": StepCache, "fast": Fast,
-    "keep": Latents, "threads_": Threads, "server": Server, "quiet": Quiet,
+    "keep": Latents, "sign": Sign, "watermark": Watermark, "threads_": Threads, "server": Server, "quiet": Quiet,
 }  # fmt: skip
 """Flags that every ability has."""
 FAST = {"sampler": "jump", "steps": 4}
@@ -96,6 +102,8 @@ def generate(
         Path | None, typer.Option("--from", help="Make again what made this file; other flags change it.")
     ] = None,
     keep: Latents = False,
+    sign: Sign = None,
+    watermark: Watermark = None,
     server: Server = None,
     quiet: Quiet = False,
 ) -> None:
@@ -120,18 +128,23 @@ def generate(
     given = assign(_given(params), set_ or [])
     if server is not None:
         here = {"--from": source, "--expand": expand, "--threads": threads_, "a critic": critic or None}
-        return _there((FAST if fast else {}) | _given(fields), given, _Where(output, keep), server, here, quiet)
+        return _there(
+            (FAST if fast else {}) | _given(fields), given, _Where(output, keep, sign, watermark), server, here, quiet
+        )
     _generate(
-        (FAST if fast else {}) | _given(fields), given, critic, flags, source, _Where(output, keep), threads_, quiet
-    )
+        (FAST if fast else {}) | _given(fields), given, critic, flags, source,
+        _Where(output, keep, sign, watermark), threads_, quiet,
+    )  # fmt: skip
 
 
 def direct(ability: str, params: dict[str, Any], flags: dict[str, Any]) -> None:
     """Make what an ability is asked for: its parameters, and the given ones of `SAMPLING`."""
-    fields = {k: v for k, v in flags.items() if k not in ("output", "keep", "fast", "threads_", "server", "quiet")}
+    others = ("output", "keep", "sign", "watermark", "fast", "threads_", "server", "quiet")
+    fields = {k: v for k, v in flags.items() if k not in others}
     fields = (FAST if flags.get("fast") else {}) | fields
     fields |= {"ability": ability} | ({"loras": tuple(flags["loras"])} if "loras" in flags else {})
-    where = _Where(flags.get("output") or _named(ability, params), flags.get("keep", False))
+    output = flags.get("output") or _named(ability, params)
+    where = _Where(output, flags.get("keep", False), flags.get("sign"), flags.get("watermark"))
     if "server" in flags:
         here = {"--threads": flags.get("threads_")}
         return _there(fields, params, where, flags["server"], here, flags.get("quiet", False))
@@ -146,6 +159,7 @@ def _there(
     from worldpatch.generate import files, stored
     from worldpatch.types import Request
 
+    here = here | {"--sign or --no-sign": where.sign, "--watermark or --no-watermark": where.watermark}
     only = [name for name, value in here.items() if value is not None]
     if only:
         raise UserError(f"{' and '.join(only)} with --server: that is done on this machine alone; leave it out")
@@ -176,10 +190,12 @@ def _there(
 
 
 class _Where(NamedTuple):
-    """The file to write, and whether to keep latents beside it."""
+    """The file to write, whether to keep latents beside it, and whether it is signed and marked (None: as usual)."""
 
     output: Path | None
     keep: bool
+    sign: bool | None
+    watermark: bool | None
 
 
 def _named(ability: str, params: dict[str, Any]) -> Path:
@@ -199,7 +215,7 @@ def _generate(
     """Sample what is asked for and write it; everything that can be refused is refused before the work."""
     begun = time.monotonic()
     from worldpatch import generate
-    from worldpatch.generate import files, lora
+    from worldpatch.generate import files, lora, provenance
     from worldpatch.types import Request
 
     former = files.read_recipe(source) if source else None
@@ -211,19 +227,22 @@ def _generate(
     files.check(output, request.variants)
     threads(former.threads if former and threads_ is None else threads_)
     with meter(quiet) as progress:
+        hand = provenance.prepared(provenance.from_environment(sign=where.sign, watermark=where.watermark))
         folder = generate.find(request.model)
         pipeline = generate.load(folder, adapters=[lora.parse(text) for text in request.loras])
         words = (pipeline.record or {}).get("words", [])
         request, expansion = _expand.expanded(request, former, "prompt" in params, flags, words)
         if expansion and not quiet:
             print(f"prompt: {request.params['prompt']}")
-        recipe = replace(files.recipe(request, folder), expansion=expansion)
+        recipe = replace(files.recipe(request, folder), expansion=expansion, provenance=hand.told())
         generate.check(request, pipeline)
         _compare(former, recipe, "loras" in fields)
         _note_words(request, pipeline.record or {})
-        made = _make(recipe, former, critic, where._replace(output=output), pipeline, progress)
+        made = _make(recipe, former, critic, where._replace(output=output), hand, pipeline, progress)
     if not quiet:
-        print(_summary(made.result, made.paths, time.monotonic() - begun))
+        signature = recipe.provenance["signature"]
+        signed = f"signed {signature}" if hand.signer else f"not signed: {signature}"
+        print(f"{_summary(made.result, made.paths, time.monotonic() - begun)}, {signed}")
         print(made.story, end="")
     if made.stopped:
         raise KeyboardInterrupt(f"stopped: {output} is the best so far")
@@ -239,7 +258,9 @@ class _Made:
     stopped: bool = False
 
 
-def _make(recipe: Any, former: Any, critic: dict[str, int], where: _Where, pipeline: Any, progress: Meter) -> _Made:
+def _make(
+    recipe: Any, former: Any, critic: dict[str, int], where: _Where, hand: Any, pipeline: Any, progress: Meter
+) -> _Made:
     """Makes what the recipe asks for and saves it.
 
     A critic that chose the former clip is asked again only if something has changed.
@@ -253,19 +274,19 @@ def _make(recipe: Any, former: Any, critic: dict[str, int], where: _Where, pipel
     asked = {"improve": 0} | {k: v for k, v in old.items() if k != "steps"} | critic
     if not asked["improve"] and asked.get("best_of", 1) == 1:
         result = generate.run(recipe.request, pipeline, progress)
-        return _Made(result=result, paths=files.save(result, output, recipe, spec))
+        return _Made(result=result, paths=files.save(result, output, recipe, spec, hand))
     from worldpatch.evals import _story
     from worldpatch.evals import critic as judge
 
     if old and not critic and recipe.request == former.request:
         steps = judge.steps_of(old["steps"])
         result = judge.remake(recipe.request, steps, pipeline, progress)
-        return _Made(result=result, paths=files.save(result, output, replace(recipe, critic=old), spec))
+        return _Made(result=result, paths=files.save(result, output, replace(recipe, critic=old), spec, hand))
     _story.check(output)
     asked.setdefault("best_of", judge.TOGETHER)
     chosen = judge.improve(recipe.request, pipeline, asked["improve"], asked["best_of"], progress=progress)
     recipe = replace(recipe, critic={**asked, "steps": [asdict(step) for step in chosen.steps]})
-    paths = files.save(chosen.result, output, recipe, spec) + _story.save(chosen, output)
+    paths = files.save(chosen.result, output, recipe, spec, hand) + _story.save(chosen, output)
     return _Made(result=chosen.result, paths=paths, story=_story.story(chosen) + "\n", stopped=chosen.stopped)
 
 

@@ -1,7 +1,10 @@
 """Results to files that know how they were made, and back to the request."""
 
 import dataclasses
-from dataclasses import dataclass
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ from worldpatch import __version__, config
 from worldpatch.config import UserError
 from worldpatch.generate import lora, stored
 from worldpatch.generate.models import fingerprint
+from worldpatch.generate.provenance import Provenance
 from worldpatch.types import LatentSpec, Request, Result
 from worldpatch.video import sheet, write
 
@@ -21,7 +25,9 @@ class Recipe:
     version of the code, the threads (sums taken in another order differ in the last bit), and what a critic asked for
     and did, in its own words, if there was one (`evals.critic`).
 
-    `expansion` is that of the prompt, if the request's is told more fully than the user's was (`generate.expand`)."""
+    `expansion` is that of the prompt, if the request's is told more fully than the user's was (`generate.expand`).
+    `provenance` says by whom the file is signed and whether it is watermarked, or why not; of all this only the
+    watermark changes the frames."""
 
     request: Request
     fingerprint: str
@@ -30,6 +36,12 @@ class Recipe:
     critic: dict[str, Any] | None = None
     expansion: dict[str, Any] | None = None
     loras: tuple[str, ...] = ()
+    provenance: dict[str, str] = field(default_factory=dict)
+
+    def id(self, variant: int) -> str:
+        """The name of the video that comes of it: the same for the same request, whoever signs it."""
+        told = json.dumps(dataclasses.asdict(dataclasses.replace(self, provenance={})), sort_keys=True)
+        return f"{hashlib.sha256(told.encode()).hexdigest()[:16]}-{variant + 1}"
 
 
 def recipe(request: Request, folder: Path) -> Recipe:
@@ -69,18 +81,34 @@ def check(path: Path, variants: int) -> None:
         write.check(sheet_of(path))
 
 
-def save(result: Result, path: Path, recipe: Recipe, spec: LatentSpec | None = None) -> list[Path]:
+def save(
+    result: Result, path: Path, recipe: Recipe, spec: LatentSpec | None = None, provenance: Provenance | None = None
+) -> list[Path]:
     """Write every variant with its recipe inside, and for several a sheet; returns the paths. Each appears whole.
 
-    With `spec`, that of the latents, these are kept beside each variant.
+    With `spec`, that of the latents, these are kept beside each variant. With `provenance` the frames are watermarked
+    and the files signed as it says; the latents are of the clip without a watermark.
     """
     clips = [frames.numpy() for frames in result.frames.cpu()]
     files = outputs(path, len(clips))
     metadata: dict[str, Any] = dataclasses.asdict(recipe)
-    for file, frames in zip(files, clips, strict=True):
-        write.write(file, frames, result.rate, metadata)
+    for variant, (file, frames) in enumerate(zip(files, clips, strict=True)):
+        if provenance is None:
+            write.write(file, frames, result.rate, metadata)
+            continue
+        marked, mark = provenance.mark(frames, recipe.id(variant))
+        claim = provenance.claim(recipe.request, recipe.fingerprint, file.name, recipe.id(variant), mark)
+        draft = file.with_name(f".{file.stem}.{os.getpid()}{file.suffix}")  # what is signed may take its parent's place
+        write.write(draft, marked, result.rate, metadata)
+        try:
+            provenance.sign(draft, claim)
+        finally:
+            os.replace(draft, file)  # unsigned rather than lost
     beside = [stored.save(*pair, spec) for pair in zip(files, result.latents, strict=True)] if spec else []
     if len(clips) > 1:
-        beside.append(sheet_of(path))
-        sheet.contact_sheet(clips, [f"variant {i + 1}" for i in range(len(clips))], beside[-1])
+        shown = sheet_of(path)
+        sheet.contact_sheet(clips, [f"variant {i + 1}" for i in range(len(clips))], shown)
+        if provenance is not None:
+            provenance.sign(shown, provenance.claim(recipe.request, recipe.fingerprint, shown.name, recipe.id(0)))
+        beside.append(shown)
     return files + beside

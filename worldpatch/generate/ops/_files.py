@@ -1,4 +1,4 @@
-"""Which parameters of an ability are files."""
+"""Which parameters of an ability are files, and what each is to what is made."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,9 +14,12 @@ from pydantic_core import CoreSchema
 class FileMark:
     """Marks a string as the path of a file, in the type and in the JSON schema: whoever takes parameters from
     elsewhere puts a path of his own there. "local" is one that is written, or names other files: for whoever sits at
-    this machine alone. "who" is words, or @NAME of a saved character."""
+    this machine alone. "who" is words, or @NAME of a saved character. `role` is what content credentials call a picture
+    or video that went in: the parent is what is changed or goes on, a component is seen in what is made, an input is
+    only gone by."""
 
     kind: Literal["media", "json", "local", "who"]
+    role: Literal["parent", "component", "input"] = "component"
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return handler(schema) | {"format": f"file-{self.kind}"}
@@ -24,9 +27,13 @@ class FileMark:
 
 Media = Annotated[str, FileMark("media")]
 """A picture or a video; @NAME is a saved character, and FILE@PLACE says where it belongs."""
+Parent = Annotated[str, FileMark("media", "parent")]
+"""The one that is changed, or goes on; an ability has one at most."""
+Guide = Annotated[str, FileMark("media", "input")]
+"""One that shows how it is to be, and is not seen itself."""
 Document = Annotated[str, FileMark("json")]
 Local = Annotated[str, FileMark("local")]
-Who = Annotated[str, FileMark("who")]
+Who = Annotated[str, FileMark("who", role="input")]
 
 Given = Callable[[FileMark, Any, str], Any]
 

@@ -19,6 +19,10 @@ class Strict(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    def whole(self) -> "Strict":
+        """The same, with what a file of parameters says in its place: all other files are then named here."""
+        return self
+
 
 class Size(Strict):
     """Width and height in pixels."""

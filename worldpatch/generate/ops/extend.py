@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from worldpatch.generate import media, memory, stored
-from worldpatch.generate.ops._files import Media
+from worldpatch.generate.ops._files import Parent
 from worldpatch.generate.ops._form import Size
 from worldpatch.generate.ops._known import finished
 from worldpatch.generate.ops._windows import draw, reach
@@ -20,7 +20,7 @@ from worldpatch.video.resize import Rule
 class Params(Size):
     """Which video, by how much, and what happens in what is new."""
 
-    video: Media = Field(description="a video or picture file of any size and rate", json_schema_extra={"position": 0})
+    video: Parent = Field(description="a video or picture file of any size and rate", json_schema_extra={"position": 0})
     prompt: str = Field(default="", description="what happens", json_schema_extra={"position": 1})
     seconds: float = Field(default=2.0, gt=0, le=600, description="how much is added")
     direction: Literal["forward", "backward"] = Field(default="forward", description="forward or backward in time")

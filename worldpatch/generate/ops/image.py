@@ -4,7 +4,7 @@ import torch
 from pydantic import Field
 
 from worldpatch.generate import media
-from worldpatch.generate.ops._files import Media
+from worldpatch.generate.ops._files import Parent
 from worldpatch.generate.ops._form import Size, note_size
 from worldpatch.generate.ops._known import strength_to_time
 from worldpatch.generate.pipeline import Pipeline
@@ -16,7 +16,7 @@ class Params(Size):
     """What the picture shows, and perhaps which one it is made from."""
 
     prompt: str = Field(description="what the picture shows", min_length=1, json_schema_extra={"position": 0})
-    image: Media | None = Field(default=None, description="a picture file of any size that is changed")
+    image: Parent | None = Field(default=None, description="a picture file of any size that is changed")
     strength: float = Field(default=0.6, gt=0, le=1, description="0 leaves the picture as it is, 1 keeps nothing of it")
     fit: Rule = Field(default="crop", description="crop what hangs over, or pad with black bars")
 

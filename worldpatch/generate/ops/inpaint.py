@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from worldpatch.config import UserError
 from worldpatch.generate import media
-from worldpatch.generate.ops._files import Document, Media
+from worldpatch.generate.ops._files import Document, Guide, Parent
 from worldpatch.generate.ops._form import Size, note_size
 from worldpatch.generate.ops._known import shown, strength_to_time, touched
 from worldpatch.generate.pipeline import Pipeline
@@ -25,9 +25,9 @@ Box = tuple[float, float, float, float]
 class Params(Size):
     """Which video, which part of it, and what is there afterwards."""
 
-    video: Media = Field(description="a video or picture file of any size and rate", json_schema_extra={"position": 0})
+    video: Parent = Field(description="a video or picture file of any size and rate", json_schema_extra={"position": 0})
     prompt: str = Field(default="", description="what it shows afterwards", json_schema_extra={"position": 1})
-    mask: Media | None = Field(default=None, description="a picture or video that is white where to draw")
+    mask: Guide | None = Field(default=None, description="a picture or video that is white where to draw")
     box: Box | None = Field(default=None, description="left, top, width, height as shares of the picture")
     track: Document | None = Field(
         default=None, description="a JSON file [[seconds, left, top, width, height], ...] of a box that moves"

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pydantic import Field
 
 from worldpatch.config import UserError
-from worldpatch.generate.ops._files import Media
+from worldpatch.generate.ops._files import Guide
 from worldpatch.generate.ops._form import Form, note_unseen
 from worldpatch.generate.ops._known import likenesses
 from worldpatch.generate.ops.animate import begin
@@ -21,10 +21,10 @@ class Params(Form):
     prompt: str = Field(
         description="what the video shows; the subject may be called 'this object'", json_schema_extra={"position": 0}
     )
-    subject: tuple[Media, ...] = Field(
+    subject: tuple[Guide, ...] = Field(
         default=(), description="pictures or videos of the subject, or @NAME of a saved character"
     )
-    look: tuple[Media, ...] = Field(default=(), description="pictures or videos whose surroundings and style are meant")
+    look: tuple[Guide, ...] = Field(default=(), description="pictures or videos whose surroundings and style are meant")
     fit: Rule = Field(default="crop", description="crop what hangs over, or pad with black bars")
 
 

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from worldpatch.generate import media
-from worldpatch.generate.ops._files import Media
+from worldpatch.generate.ops._files import Parent
 from worldpatch.generate.ops._form import Size
 from worldpatch.generate.ops.bridge import joined
 from worldpatch.generate.pipeline import Pipeline
@@ -14,7 +14,7 @@ from worldpatch.video.resize import Rule
 class Params(Size):
     """Which video, and how long the way back takes."""
 
-    video: Media = Field(description="a video file of any size and rate", json_schema_extra={"position": 0})
+    video: Parent = Field(description="a video file of any size and rate", json_schema_extra={"position": 0})
     prompt: str = Field(default="", description="what happens on the way back", json_schema_extra={"position": 1})
     seconds: float = Field(default=1.5, gt=0, le=60, description="how long the way back takes")
     fit: Rule = Field(default="crop", description="crop what hangs over, or pad with black bars")

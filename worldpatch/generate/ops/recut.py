@@ -8,7 +8,7 @@ from torch import Tensor
 
 from worldpatch.config import UserError
 from worldpatch.generate import media
-from worldpatch.generate.ops._files import Media
+from worldpatch.generate.ops._files import Media, Parent
 from worldpatch.generate.ops._form import Size
 from worldpatch.generate.ops._known import finished
 from worldpatch.generate.pipeline import Pipeline
@@ -19,7 +19,7 @@ from worldpatch.video.resize import Rule
 class Params(Size):
     """Which video, what of it, and what is put behind it."""
 
-    video: Media = Field(description="a video file of any size and rate", json_schema_extra={"position": 0})
+    video: Parent = Field(description="a video file of any size and rate", json_schema_extra={"position": 0})
     start: float = Field(default=0.0, ge=0, description="seconds that are cut off its beginning")
     stop: float | None = Field(default=None, gt=0, description="second at which it ends")
     reverse: bool = Field(default=False, description="show it backwards")

@@ -5,7 +5,7 @@ from pydantic import Field
 
 from worldpatch.config import UserError
 from worldpatch.generate import media
-from worldpatch.generate.ops._files import Media
+from worldpatch.generate.ops._files import Parent
 from worldpatch.generate.ops._form import Size
 from worldpatch.generate.ops.inpaint import painted
 from worldpatch.generate.pipeline import Pipeline
@@ -15,7 +15,7 @@ from worldpatch.types import Script
 class Params(Size):
     """Which video, its new size, and where in it the old picture is."""
 
-    video: Media = Field(description="a video or picture file of any size and rate", json_schema_extra={"position": 0})
+    video: Parent = Field(description="a video or picture file of any size and rate", json_schema_extra={"position": 0})
     prompt: str = Field(default="", description="what it shows", json_schema_extra={"position": 1})
     scale: float = Field(default=1.0, gt=0.2, le=1, description="of the old picture: below 1 there is room all around")
     across: float = Field(default=0.5, ge=0, le=1, description="0 puts it to the left, 1 to the right")

@@ -4,7 +4,7 @@ import torch
 from pydantic import Field
 
 from worldpatch.generate import media
-from worldpatch.generate.ops._files import Media
+from worldpatch.generate.ops._files import Parent
 from worldpatch.generate.ops._form import Size, note_size
 from worldpatch.generate.ops._known import shown, strength_to_time
 from worldpatch.generate.pipeline import Pipeline
@@ -15,7 +15,7 @@ from worldpatch.video.resize import Rule
 class Params(Size):
     """Which video, and what it shows afterwards."""
 
-    video: Media = Field(description="a video or picture file of any size and rate", json_schema_extra={"position": 0})
+    video: Parent = Field(description="a video or picture file of any size and rate", json_schema_extra={"position": 0})
     prompt: str = Field(description="what it shows afterwards", json_schema_extra={"position": 1}, min_length=1)
     strength: float = Field(default=0.6, gt=0, le=1, description="0 leaves all as it is, 1 keeps nothing")
     fit: Rule = Field(default="crop", description="crop what hangs over, or pad with black bars")

@@ -58,6 +58,9 @@ class Params(Size):
     seconds: float | None = Field(default=None, gt=0, le=3600, description="length of the timeline, to be kept to")
     fit: Rule = Field(default="crop", description="crop what hangs over, or pad with black bars")
 
+    def whole(self) -> "Params":
+        return self if self.story is None else self.model_copy(update={"story": None, "cards": tuple(_cards(self))})
+
 
 @dataclass(kw_only=True)
 class _Shot:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from worldpatch.config import UserError
 from worldpatch.generate import media
-from worldpatch.generate.ops._files import Media
+from worldpatch.generate.ops._files import Parent
 from worldpatch.generate.ops._form import Size
 from worldpatch.generate.ops._known import strength_to_time
 from worldpatch.generate.ops.inpaint import painted
@@ -29,7 +29,7 @@ ASKED_AT = 0.5  # the strength of the noise through which both prompts look at t
 class Params(Size):
     """Which video, what it shows, and what it shows afterwards."""
 
-    video: Media = Field(description="a video or picture file of any size and rate", json_schema_extra={"position": 0})
+    video: Parent = Field(description="a video or picture file of any size and rate", json_schema_extra={"position": 0})
     old: str = Field(description="what it shows now", json_schema_extra={"position": 1}, min_length=1)
     new: str = Field(description="what it shows afterwards", json_schema_extra={"position": 2}, min_length=1)
     strength: float = Field(default=0.8, gt=0, le=1, description="below 1 the old thing shows through")

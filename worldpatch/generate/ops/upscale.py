@@ -6,7 +6,7 @@ from pydantic import Field
 
 from worldpatch.config import UserError
 from worldpatch.generate import media
-from worldpatch.generate.ops._files import Media
+from worldpatch.generate.ops._files import Parent
 from worldpatch.generate.ops._form import LONGEST_SIDE, Strict, note_size
 from worldpatch.generate.ops._known import shown, strength_to_time
 from worldpatch.generate.pipeline import Pipeline
@@ -17,7 +17,7 @@ from worldpatch.video.resize import resize
 class Params(Strict):
     """Which video, and by how much in space and in time."""
 
-    video: Media = Field(description="a video or picture file", json_schema_extra={"position": 0})
+    video: Parent = Field(description="a video or picture file", json_schema_extra={"position": 0})
     prompt: str = Field(default="", description="what it shows", json_schema_extra={"position": 1})
     space: int = Field(default=2, ge=1, le=4, description="times as wide and high")
     time: int = Field(default=1, ge=1, le=4, description="times as many frames per second")
