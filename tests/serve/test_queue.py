@@ -1,4 +1,4 @@
-"""The queue, keys and webhooks on a database: SQLite here, PostgreSQL where `WORLDPATCH_TEST_DATABASE` names one."""
+"""The queue, keys and webhooks on both databases."""
 
 import base64
 import hashlib
@@ -14,14 +14,18 @@ from worldpatch.config import UserError
 from worldpatch.serve import keys, queue, tables, webhooks
 from worldpatch.serve.errors import ApiError
 from worldpatch.serve.ids import new
-from worldpatch.serve.tables import deliveries, endpoints, videos, workers, writing
+from worldpatch.serve.tables import deliveries, endpoints, videos, writing
 
 
-@pytest.fixture
-def engine(tmp_path):
-    made = tables.engine(f"sqlite:///{tmp_path / 'x.sqlite'}")
-    tables.metadata.create_all(made)
-    return made
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(tmp_path, request):
+    url = f"sqlite:///{tmp_path / 'x.sqlite'}"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres").database(new("queue"))
+    made = tables.engine(url)
+    tables.lay(made)
+    yield made
+    made.dispose()
 
 
 @pytest.fixture
@@ -121,11 +125,51 @@ def test_batches_of_the_dead_are_adopted_once(engine, owners):
     queue.beat(engine, "dead", device="cpu", models=[])
     queue.beat(engine, "alive", device="cpu", models=[])
     batch, _ = queue.claim(engine, "dead", alone) or ("", [])
-    assert queue.adopt(engine, "alive") == []
-    with writing(engine) as connection:
-        old = {"beat_at": time.time() - queue.STALE - 1}
-        connection.execute(sa.update(workers).where(workers.c.id == "dead").values(**old))
-    assert queue.adopt(engine, "alive") == [batch] and queue.adopt(engine, "alive") == []
+    assert queue.adopt(engine, "alive", []) == [] and queue.adopt(engine, "dead", ["dead"]) == []
+    assert [queue.adopt(engine, "alive", ["dead"]) for _ in range(2)] == [[batch], []]
+
+
+def test_batches_of_those_who_took_their_leave_are_adopted_at_once(engine, owners):
+    send(engine, owners[0])
+    for name in ("ends", "alive"):
+        queue.beat(engine, name, device="cpu", models=[])
+    batch, _ = queue.claim(engine, "ends", alone) or ("", [])
+    queue.leave(engine, "ends")
+    assert queue.adopt(engine, "alive", []) == [batch]
+
+
+class Clocks:
+    """Both clocks of `queue`, moved by hand: the wall's and the one that only goes forwards."""
+
+    def __init__(self, monkeypatch):
+        self.wall, self.steady = time.time(), 0.0
+        monkeypatch.setattr(queue.time, "time", lambda: self.wall)
+        monkeypatch.setattr(queue.time, "monotonic", lambda: self.steady)
+
+    def pass_(self, seconds: float) -> None:
+        self.wall, self.steady = self.wall + seconds, self.steady + seconds
+
+
+@pytest.mark.parametrize("jump", [0.0, 86400.0, -86400.0])
+def test_a_clock_that_jumps_takes_nobody_s_work_away(engine, monkeypatch, jump):
+    clocks, watch = Clocks(monkeypatch), queue.Watch()
+    for second in range(40):
+        if second == 20:
+            clocks.wall += jump
+        if second % 2 == 0:
+            queue.beat(engine, "alive", device="cpu", models=[])
+        if second < 22:
+            queue.beat(engine, "dies", device="cpu", models=[])
+        assert watch.silent(engine) == (["dies"] if second > 21 + queue.STALE else []), second
+        clocks.pass_(1.0)
+
+
+def test_the_outage_of_a_database_is_nobody_s_silence(engine, monkeypatch):
+    clocks, watch = Clocks(monkeypatch), queue.Watch()
+    queue.beat(engine, "alive", device="cpu", models=[])
+    for _ in range(3):
+        assert watch.silent(engine) == []
+        clocks.pass_(600.0)
 
 
 def test_cancelling(engine, owners):

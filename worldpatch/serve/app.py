@@ -4,16 +4,15 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import sqlalchemy as sa
 from fastapi import FastAPI
-from sqlalchemy.exc import OperationalError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worldpatch import __version__
-from worldpatch.serve import errors, net, tables, webhooks
+from worldpatch.serve import errors, net, objects, tables, webhooks
 from worldpatch.serve.errors import ApiError
 from worldpatch.serve.house import House
 from worldpatch.serve.ids import new
@@ -62,17 +61,19 @@ async def _webhooks(house: House) -> None:
     while True:
         try:
             sent = await webhooks.send_due(house.engine, reach)
-        except OperationalError as error:
+        except tables.OUT as error:
             sent = 0
-            log.warning("webhooks wait for the database: %s", error)
+            log.warning("webhooks wait for the database: %s", tables.told(error))
         await asyncio.sleep(0.05 if sent else 0.5)
 
 
 async def _expiry(house: House) -> None:
     """What has expired goes; the rows stay, and say so."""
     while True:
-        with suppress(OperationalError):
+        try:
             await asyncio.to_thread(_expire, house)
+        except (*tables.OUT, objects.Failed) as error:
+            log.warning("what has expired stays for now: %s", tables.told(error))
         await asyncio.sleep(60)
 
 

@@ -12,6 +12,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from worldpatch.serve import objects, tables
+
 log = logging.getLogger(__name__)
 
 CODES = {
@@ -68,6 +70,12 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)
         return explained(error.errors()[0]).response()
 
+    async def out(request: Request, error: Exception) -> JSONResponse:
+        return unavailable(error).response()
+
+    async def files(request: Request, error: Exception) -> JSONResponse:
+        return await (out if objects.full(error) else bug)(request, error)
+
     async def bug(request: Request, error: Exception) -> JSONResponse:
         log.exception("%s %s failed", request.method, request.url.path)
         return ApiError(500, "the server has failed on this request; it is in its log under x-request-id").response()
@@ -75,7 +83,21 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ApiError, ours)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, fields)
+    for kind in (*tables.OUT, objects.Failed):
+        app.add_exception_handler(kind, out)
+    app.add_exception_handler(OSError, files)
     app.add_exception_handler(Exception, bug)
+
+
+def unavailable(error: Exception) -> ApiError:
+    """What the server needs is out for a while: 503, and when to ask again. The SDKs do so by themselves."""
+    log.warning("%s: %s", type(error).__name__, tables.told(error))
+    if objects.full(error):
+        told = "the server has no room left: ask again when its keeper has made some"
+        return ApiError(503, told, code="disk_full", headers={"retry-after": "30"})
+    what = "store" if isinstance(error, objects.Failed) else "database"
+    told = f"the server's {what} does not answer or is locked: ask again in a while"
+    return ApiError(503, told, code=f"{what}_unavailable", headers={"retry-after": "2"})
 
 
 def explained(error: Any) -> ApiError:

@@ -24,7 +24,7 @@ class House:
         settings.home.mkdir(parents=True, exist_ok=True)
         settings.jobs.mkdir(exist_ok=True)
         self.engine = tables.engine(settings.url)
-        tables.metadata.create_all(self.engine)
+        tables.lay(self.engine)
         self.objects = Objects(settings)
 
     @cached_property
@@ -46,11 +46,11 @@ class House:
             raise ApiError(404, f"no model {model!r}; served are {known}", code="model_not_found", param="model")
         return model
 
-    def local(self, name: str) -> Path:
-        """An object as a file of this machine, to be read only."""
+    def local(self, name: str, folder: Path) -> Path:
+        """An object as a file of this machine, to be read only: under `folder`, unless the store is one itself."""
         path = self.objects.path(name)
         if path is None:
-            path = self.settings.home / "cache" / name
+            path = folder / name
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 part = path.with_name(path.name + ".part")

@@ -13,13 +13,10 @@ import threading
 import time
 from collections.abc import Sequence
 
-import sqlalchemy as sa
-
 from worldpatch.config import UserError
-from worldpatch.serve import queue
+from worldpatch.serve import queue, tables
 from worldpatch.serve.house import House
 from worldpatch.serve.settings import Settings
-from worldpatch.serve.tables import workers
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +33,7 @@ def run(settings: Settings) -> None:
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
-    house, told = House(settings), settings.model_dump_json()
+    house, watch, told = House(settings), queue.Watch(), settings.model_dump_json()
     commands = {"answers": _command("answers", told)}
     for i, device in enumerate(_devices(settings.workers)):
         name = f"{settings.name}-{i}"
@@ -45,7 +42,7 @@ def run(settings: Settings) -> None:
     begun, early = dict.fromkeys(children, time.monotonic()), dict.fromkeys(children, 0)
     try:
         while not over.wait(LOOK):
-            for name in _hung(house, [n for n in children if time.monotonic() - begun[n] > PATIENCE]):
+            for name in _hung(house, watch, [n for n in children if time.monotonic() - begun[n] > PATIENCE]):
                 log.warning("%s hangs: it is ended and started again", name)
                 children[name].kill()
                 children[name].wait()
@@ -84,11 +81,12 @@ def _devices(count: int) -> list[str]:
     return [found[i % len(found)] for i in range(count)]
 
 
-def _hung(house: House, names: Sequence[str]) -> list[str]:
-    """Those of the workers that have been silent for long."""
-    silent = workers.c.beat_at < time.time() - queue.STALE
-    with house.engine.connect() as connection:
-        return list(connection.scalars(sa.select(workers.c.id).where(silent, workers.c.id.in_(names))))
+def _hung(house: House, watch: queue.Watch, names: Sequence[str]) -> list[str]:
+    """Those of the workers that have been silent for long; nobody is, while the database is out."""
+    try:
+        return [name for name in watch.silent(house.engine) if name in names]
+    except tables.OUT:
+        return []
 
 
 def _end(children: Sequence[subprocess.Popen]) -> None:

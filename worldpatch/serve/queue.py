@@ -79,15 +79,50 @@ def claim(engine: sa.Engine, worker: str, fits: Callable[[Sequence[Waiting]], bo
         return batch, members
 
 
-def adopt(engine: sa.Engine, worker: str) -> list[str]:
-    """The unfinished batches of workers that no longer beat: they are this worker's now."""
+class Watch:
+    """Tells which workers are silent: those whose heartbeat has not changed for `STALE` seconds of this process's
+    looking. No two clocks are compared, so one that jumps or is wrong takes nobody's work away, and seconds in which
+    the database was out count for nobody's silence."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, tuple[float, float]] = {}  # worker -> (its last heartbeat, seconds of silence since)
+        self.looked = time.monotonic()
+
+    def silent(self, engine: sa.Engine) -> list[str]:
+        """To be asked again and again, once a second or more often."""
+        with engine.connect() as connection:
+            rows = connection.execute(sa.select(workers.c.id, workers.c.beat_at)).all()
+        now = time.monotonic()
+        passed, self.looked = min(1.0, now - self.looked), now
+        last, self.seen = self.seen, {}
+        for id, beat in rows:
+            former, silence = last.get(id, (None, 0.0))
+            self.seen[id] = beat, silence + passed if beat == former else 0.0
+        return [id for id, (_, silence) in self.seen.items() if silence > STALE]
+
+
+def adopt(engine: sa.Engine, worker: str, silent: Sequence[str]) -> list[str]:
+    """The unfinished batches of workers that are silent, or have taken their leave: they are this worker's now."""
+    with engine.connect() as connection:  # mostly there are none: the lock of writers is not taken for that
+        if not connection.scalar(sa.select(sa.func.count()).where(*_lost(worker, silent))):
+            return []
     with writing(engine) as connection:
-        dead = sa.select(workers.c.id).where(workers.c.beat_at < time.time() - STALE, workers.c.id != worker)
-        known = sa.select(workers.c.id)
-        lost = (batches.c.worker.in_(dead) | batches.c.worker.not_in(known)) & batches.c.finished_at.is_(None)
+        lost = sa.and_(*_lost(worker, silent))
         found = list(connection.scalars(sa.select(batches.c.id).where(lost).with_for_update(skip_locked=True)))
         connection.execute(sa.update(batches).where(batches.c.id.in_(found)).values(worker=worker))
         return found
+
+
+def _lost(worker: str, silent: Sequence[str]) -> tuple[sa.ColumnElement[bool], ...]:
+    own = batches.c.worker
+    dead = own.in_(silent) | own.not_in(sa.select(workers.c.id))
+    return dead, own != worker, batches.c.finished_at.is_(None)
+
+
+def leave(engine: sa.Engine, worker: str) -> None:
+    """A worker ends by itself: its unfinished batches are free for others at once, and wait for it otherwise."""
+    with writing(engine) as connection:
+        connection.execute(sa.delete(workers).where(workers.c.id == worker))
 
 
 def beat(engine: sa.Engine, worker: str, **told: Any) -> None:
