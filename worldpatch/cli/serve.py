@@ -17,21 +17,22 @@ def serve(
     workers: Annotated[int | None, typer.Option(help="Worker processes, one per device.  [default: 1]")] = None,
     database: DATABASE = None,
     objects: Annotated[str | None, typer.Option(help="Object store, such as s3://bucket.  [default: home]")] = None,
+    log_format: Annotated[str | None, typer.Option(help="text or json, a line per event.  [default: text]")] = None,
+    log_prompts: Annotated[bool | None, typer.Option(help="Let prompts into the log.")] = None,
     open_: Annotated[bool | None, typer.Option("--open", help="Answer without keys: on one's own desk.")] = None,
 ) -> None:
     """Speak OpenAI's Videos API: its clients work here unchanged.
 
     Every setting can be given as WORLDPATCH_NAME as well. Jobs outlive crashes and restarts.
     """
-    import logging
-
-    from worldpatch.serve import processes
+    from worldpatch.serve import logs, processes
     from worldpatch.serve.settings import from_environment
 
     settings = from_environment(
-        home=home, host=host, port=port, model=model, workers=workers, database=database, objects=objects, open=open_
-    )
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+        home=home, host=host, port=port, model=model, workers=workers, database=database, objects=objects, open=open_,
+        log_format=log_format, log_prompts=log_prompts,
+    )  # fmt: skip
+    logs.begin(settings, "serve")
     told = f"http://{settings.host}:{settings.port}"
     print(f"{told}/v1 speaks the Videos API; {told}/docs tells it")
     print(f"  export OPENAI_BASE_URL={told}/v1")
@@ -59,7 +60,7 @@ app = typer.Typer(no_args_is_help=True, help="API keys of `worldpatch serve`.")
 @app.command()
 def add(
     name: Annotated[str, typer.Argument(help="Whose it is.")],
-    scope: Annotated[list[str] | None, typer.Option(help="videos, files, images, webhooks, admin.")] = None,
+    scope: Annotated[list[str] | None, typer.Option(help="videos, files, images, webhooks, metrics, admin.")] = None,
     seconds_a_day: Annotated[float | None, typer.Option(help="Of video that it may make.  [default: any]")] = None,
     requests_a_minute: Annotated[int | None, typer.Option(help="[default: any]")] = None,
     home: HOME = None,
@@ -70,7 +71,7 @@ def add(
 
     with _writing(home, database) as connection:
         limits = {"seconds_a_day": seconds_a_day, "requests_a_minute": requests_a_minute}
-        id, secret = keys.make(connection, name, tuple(scope or keys.SCOPES[:-1]), **limits)
+        id, secret = keys.make(connection, name, tuple(scope or keys.USUAL), **limits)
     print(f"{id}\n{secret}")
 
 

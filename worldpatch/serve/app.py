@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,17 +13,19 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worldpatch import __version__
-from worldpatch.serve import errors, net, objects, tables, webhooks
+from worldpatch.serve import errors, logs, net, objects, tables, webhooks
 from worldpatch.serve.errors import ApiError
 from worldpatch.serve.house import House
 from worldpatch.serve.ids import new
 from worldpatch.serve.keys import Rate
+from worldpatch.serve.metrics import Metrics
 from worldpatch.serve.routes import characters, context, events, files, health, images, models, videos
 from worldpatch.serve.routes import webhooks as endpoints
 from worldpatch.serve.settings import Settings
 
 log = logging.getLogger("worldpatch.serve")
 
+VIDEO = re.compile(r"video_[0-9a-f]{32}")
 SLOW = 30.0  # seconds between two parts of a body
 
 
@@ -33,14 +36,14 @@ def make(settings: Settings) -> FastAPI:
         title="worldpatch", version=__version__, lifespan=_beside,
         description="OpenAI's Videos API, and more: every field and route that OpenAI does not have is optional.",
     )  # fmt: skip
-    app.state.house, app.state.rate = house, Rate()
+    app.state.house, app.state.rate, app.state.metrics = house, Rate(), Metrics(house)
     if settings.open:
         context.ensure_open(house)
     errors.install(app)
     for part in (characters, videos, events, files, images, endpoints, models):  # fixed paths before {video_id}
         app.include_router(part.router, prefix="/v1")
     app.include_router(health.router)
-    app.add_middleware(Around, largest=settings.largest_upload)
+    app.add_middleware(Around, largest=settings.largest_upload, metrics=app.state.metrics)
     return app
 
 
@@ -90,11 +93,10 @@ def _expire(house: House) -> None:
 
 
 class Around:
-    """Around every request: an id, a limit to its body and to how slowly that comes, and a line in the log that holds
-    no prompt and no key."""
+    """Around every request: an id, a limit to its body and to how slowly that comes, a line in the log, its count."""
 
-    def __init__(self, app: ASGIApp, largest: int):
-        self.app, self.largest = app, largest
+    def __init__(self, app: ASGIApp, largest: int, metrics: Metrics):
+        self.app, self.largest, self.metrics = app, largest, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -124,13 +126,34 @@ class Around:
         try:
             if declared.isdigit() and int(declared) > self.largest:
                 raise ApiError(413, f"a body of {int(declared)} bytes: at most {self.largest} are taken")
-            await self.app(scope, limited if _has_body(scope) else receive, told)
+            with logs.about(request=id):
+                await self.app(scope, limited if _has_body(scope) else receive, told)
         except ApiError as error:
             if status == 0:
+                scope["code"] = error.code
                 await error.response()(scope, receive, told)
+        except Exception as error:
+            log.error("a request failed", exc_info=error, extra={"request": id})
+            if status != 0:  # what has begun cannot be taken back: the connection is cut
+                raise
+            scope["code"] = "server_error"
+            known = "the server has failed on this request; it is in its log under x-request-id"
+            await ApiError(500, known).response()(scope, receive, told)
         finally:
-            seconds = 1000 * (time.perf_counter() - begun)
-            log.info("%s %s %s %d %.1f ms", id, scope["method"], scope["path"], status, seconds)
+            seconds, route = time.perf_counter() - begun, _route(scope)
+            self.metrics.answered(route, scope["method"], status, seconds, scope.get("code"))
+            facts = {"request": id, "method": scope["method"], "route": route, "status": status}
+            if VIDEO.fullmatch(video := scope.get("path_params", {}).get("video_id", "")):
+                facts["video"] = video
+            log.info("answered", extra={**facts, "milliseconds": round(1000 * seconds, 1)})
+
+
+def _route(scope: Scope) -> str:
+    """The template of a path: what clients put into it is in no log and no count."""
+    found = getattr(scope.get("route"), "path", None)
+    if found is None:
+        return "none"
+    return found if found.startswith("/v1/") or not scope["path"].startswith("/v1/") else f"/v1{found}"
 
 
 def _has_body(scope: Any) -> bool:

@@ -55,30 +55,32 @@ def missing(what: str, name: str, param: str | None = None) -> ApiError:
 
 
 def install(app: FastAPI) -> None:
-    """Every way in which a route may fail, in the one envelope."""
+    """Every way in which a route may fail, in the one envelope; what nobody expected goes on to `app.Around`."""
+
+    def answer(request: Request, error: ApiError) -> JSONResponse:
+        request.scope["code"] = error.code  # for the count of refusals
+        return error.response()
 
     async def ours(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, ApiError)
-        return error.response()
+        return answer(request, error)
 
     async def http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         told = f"{request.method} {request.url.path}: {error.detail}"
-        return ApiError(error.status_code, told, headers=dict(error.headers or {})).response()
+        return answer(request, ApiError(error.status_code, told, headers=dict(error.headers or {})))
 
     async def fields(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
-        return explained(error.errors()[0]).response()
+        return answer(request, explained(error.errors()[0]))
 
     async def out(request: Request, error: Exception) -> JSONResponse:
-        return unavailable(error).response()
+        return answer(request, unavailable(error))
 
     async def files(request: Request, error: Exception) -> JSONResponse:
-        return await (out if objects.full(error) else bug)(request, error)
-
-    async def bug(request: Request, error: Exception) -> JSONResponse:
-        log.exception("%s %s failed", request.method, request.url.path)
-        return ApiError(500, "the server has failed on this request; it is in its log under x-request-id").response()
+        if not objects.full(error):
+            raise error
+        return await out(request, error)
 
     app.add_exception_handler(ApiError, ours)
     app.add_exception_handler(HTTPException, http)
@@ -86,7 +88,6 @@ def install(app: FastAPI) -> None:
     for kind in (*tables.OUT, objects.Failed):
         app.add_exception_handler(kind, out)
     app.add_exception_handler(OSError, files)
-    app.add_exception_handler(Exception, bug)
 
 
 def unavailable(error: Exception) -> ApiError:

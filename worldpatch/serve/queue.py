@@ -5,6 +5,7 @@ turns however many videos each has sent (start-time fair queueing, Goyal et al. 
 in one transaction; its members stand in the table, so that whoever goes on with it repeats it.
 """
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from worldpatch.serve import webhooks
 from worldpatch.serve.errors import invalid
 from worldpatch.serve.ids import new
 from worldpatch.serve.tables import batches, progress, videos, workers, writing
+
+log = logging.getLogger(__name__)
 
 UNMEASURED = 1000.0  # patches times calls a second, until a worker has measured it
 STALE = 15.0  # seconds without a heartbeat until a worker counts as dead
@@ -41,6 +44,7 @@ def submit(connection: sa.Connection, row: dict[str, Any]) -> None:
     now = connection.scalar(sa.select(sa.func.min(videos.c.round)).where(waiting)) or 0
     turn = now if last is None else last + 1
     connection.execute(sa.insert(videos).values(**row, status=WAITING, round=turn))
+    log.info("queued", extra={"video": row["id"], "key": row["owner"], "prompt": row["facts"].get("prompt")})
 
 
 def order() -> tuple[sa.ColumnElement, ...]:

@@ -29,7 +29,7 @@ from worldpatch.config import UserError
 from worldpatch.flow.samplers import State
 from worldpatch.generate import drawing, lora, preview
 from worldpatch.generate.pipeline import Pipeline
-from worldpatch.serve import objects, queue, references, tables
+from worldpatch.serve import logs, objects, queue, references, tables
 from worldpatch.serve.house import House
 from worldpatch.serve.kept import Kept
 from worldpatch.serve.made import moving, write
@@ -89,6 +89,7 @@ class Worker:
         comes first, another worker or this one in its next life."""
         url = self.house.settings.workflows
         DBOS(config=_config(url, self.id))
+        logs.begin(self.house.settings, self.id)  # again, for DBOS has said by itself where its words go
         DBOS.launch()
         DBOS.register_queue(self.id, worker_concurrency=1, polling_interval_sec=POLL)
         client = DBOSClient(system_database_url=url)
@@ -113,7 +114,7 @@ class Worker:
     def _look(self, client: DBOSClient) -> None:
         """See what there is to be done, and begin it."""
         for batch in queue.adopt(self.house.engine, self.id, self.watch.silent(self.house.engine)):
-            log.warning("going on with %s, whose worker is gone", batch)
+            log.warning("going on with a batch whose worker is gone", extra={"batch": batch})
         open = self._open()
         if not open:
             self.moved = time.monotonic()
@@ -212,6 +213,7 @@ class Worker:
             raise Stopped
         pipeline = self._pipeline(members[0]["model"], members[0]["request"]["loras"])
         marks = generate.drawn(jobs, pipeline, begin)
+        log.info("drawing", extra={"videos": [row["id"] for row in members], "from": begin is not None})
         desk = Desk(batch, members, jobs, marks, at, sum(row["work"] for row in members), mark=begin)
         if begin is not None:
             done = len(begin.drawn) and sum(latents.numel() for latents in begin.drawn) / pipeline.spec.channels
@@ -344,6 +346,8 @@ class Worker:
         facts = {**made, "timings": {name: round(value, 4) for name, value in timings.items()}}
         with tables.writing(self.house.engine) as connection:
             queue.end(connection, row["id"], self.house.settings.keep_hours, result=facts)
+        spent = {name: round(1000 * value) for name, value in timings.items()}
+        log.info("completed", extra={"video": row["id"], "milliseconds": spent})
 
     def _fail(self, id: str, error: BaseException, code: str | None = None) -> None:
         known = {UserError: "invalid_value", MemoryError: "out_of_memory"}
@@ -353,6 +357,7 @@ class Worker:
             told = {"code": "disk_full", "message": "there was no room to keep the video: ask again when there is"}
         with tables.writing(self.house.engine) as connection:
             queue.end(connection, id, self.house.settings.keep_hours, error=told)
+        log.warning("failed", extra={"video": id, "code": told["code"]})
 
     def fail(self, batch: str, error: BaseException) -> None:
         """What went wrong is told by each video of a batch, not by the workflow."""
@@ -404,7 +409,7 @@ def _step(call: Callable[P, T]) -> Callable[P, T]:
     @DBOS.step(name=call.__name__)
     @wraps(call)
     def step(*args: P.args, **kwargs: P.kwargs) -> T:
-        with worker().turn:
+        with worker().turn, logs.about(batch=args[0]):
             return tables.patient(call)(*args, **kwargs)
 
     return step
@@ -434,7 +439,7 @@ def draw(batch: str) -> None:
         if found == "drawn":
             publish(batch)
     except Exception as error:
-        log.exception("%s failed", batch)
+        log.exception("a batch failed")
         with worker().turn:
             tables.patient(worker().fail)(batch, error)
     close(batch)
@@ -450,6 +455,7 @@ def _config(url: str, id: str) -> DBOSConfig:
 def main(settings: Settings, id: str, device: str) -> None:
     """A worker of this process, until SIGTERM."""
     global _worker
+    logs.begin(settings, id)
     os.environ["XDG_DATA_HOME"] = str((settings.home / "data").absolute())  # characters of clients lie there
     house = House(settings)
     _worker = Worker(house, id, device)
@@ -466,6 +472,5 @@ if __name__ == "__main__":
     parser.add_argument("id")
     parser.add_argument("device")
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     follow()
     main(Settings.model_validate_json(arguments.settings), arguments.id, arguments.device)

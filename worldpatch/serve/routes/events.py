@@ -26,7 +26,8 @@ async def events(video_id: str, request: Request, home: Home, key: Videos) -> Ev
     return EventSourceResponse(_told(video_id, request, home, key), ping=15)
 
 
-async def _told(id: str, request: Request, home: Any, key: Any) -> AsyncIterator[dict[str, str]]:
+async def _told(id: str, request: Request, home: Any, key: Any) -> AsyncIterator[dict[str, Any]]:
+    yield {"retry": 1000}  # milliseconds until a client comes again to a server that ended
     last, shown = None, 0
     while not await request.is_disconnected():
         video = await asyncio.to_thread(_look, id, home, key)
