@@ -11,7 +11,6 @@ from PIL import Image
 
 from worldpatch.generate import files
 from worldpatch.generate.pipeline import Pipeline
-from worldpatch.serve.house import House
 from worldpatch.types import Result
 from worldpatch.video import write as video
 from worldpatch.video.resize import fit
@@ -21,11 +20,11 @@ PREVIEW = 256  # pixels of a preview's longer side
 SPRITE = 160  # pixels of its frames' longer side, at most
 
 
-def write(result: Result, row: Any, pipeline: Pipeline, folder: Path, house: House) -> dict[str, Any]:
+def write(result: Result, row: Any, pipeline: Pipeline, folder: Path, model: Path) -> dict[str, Any]:
     """The files of every variant, in a folder each: what was drawn with its latents, and what is
     shown. What is told of them: size, seconds and rate."""
     facts = row["facts"]
-    recipe = files.recipe(result.request, house.models[row["model"]])
+    recipe = files.recipe(result.request, model)
     height, width = result.frames.shape[2:4]
     shown = (width, height) if facts["size"] is None else tuple(facts["size"])
     count = result.frames.shape[1]

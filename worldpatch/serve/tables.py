@@ -88,6 +88,7 @@ batches = _table(  # what is drawn together; a workflow each
     Column("videos", JSON, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("finished_at", Float),
+    Column("weights", String),  # the fingerprint of those it was begun with
 )
 
 progress = _table(  # written often and by workers alone: apart from the row that clients wait for
@@ -156,6 +157,16 @@ deliveries = _table(
     Column("status", Integer),
     Column("at", Float, nullable=False),
     Index("deliveries_due", "due_at"),
+)
+
+models = _table(  # added, removed and chosen while servers run: `weights`
+    "models",
+    Column("name", String, primary_key=True),
+    Column("fingerprint", String, primary_key=True),
+    Column("folder", String, nullable=False),
+    Column("since", Float, nullable=False),
+    Column("gone", Boolean, nullable=False),
+    Column("chosen_at", Float),  # when it became what sora-2 means
 )
 
 workers = _table(

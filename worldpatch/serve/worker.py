@@ -29,7 +29,7 @@ from worldpatch.config import UserError
 from worldpatch.flow.samplers import State
 from worldpatch.generate import drawing, lora, preview
 from worldpatch.generate.pipeline import Pipeline
-from worldpatch.serve import logs, objects, queue, references, tables
+from worldpatch.serve import logs, objects, queue, references, tables, weights
 from worldpatch.serve.house import House
 from worldpatch.serve.kept import Kept
 from worldpatch.serve.made import moving, write
@@ -58,6 +58,7 @@ class Desk:
     batch: str
     members: list[Any]  # rows of `videos` that are drawn
     jobs: list[generate.Job]
+    models: Path  # the folder of their model
     marks: Generator[drawing.Mark, None, list[Shots]]
     at: int
     work: float  # patches times calls in all
@@ -95,8 +96,8 @@ class Worker:
         client = DBOSClient(system_database_url=url)
         tables.patient(self._say)()
         threading.Thread(target=self._beat, daemon=True).start()
-        for name in self.house.models:
-            self._pipeline(name, [])
+        for folder in self.house.models.values():
+            self._pipeline(folder, [])
         mine = tables.patient(self._open)()
         self.begun = {batch for batch in mine if client.list_workflows(workflow_ids=[batch])}  # recovered by the launch
         while not self.over.wait(POLL):
@@ -201,20 +202,21 @@ class Worker:
         begin = self.kept.newest(batch)
         if begin is None and len(rows) == 1 and rows[0]["kept"]:
             begin = self.kept.newest(rows[0]["kept"])
-        members, jobs = [], []
+        members, jobs, models = [], [], Path()
         for row in rows:
             try:
-                pipeline = self._pipeline(row["model"], row["request"]["loras"])
+                models = self._models(batch, row)
+                pipeline = self._pipeline(models, row["request"]["loras"])
                 jobs.append(generate.prepare(self._request(row, folder), pipeline))
                 members.append(row)
             except (UserError, MemoryError) as error:
                 self._fail(row["id"], error)
         if not members:
             raise Stopped
-        pipeline = self._pipeline(members[0]["model"], members[0]["request"]["loras"])
+        pipeline = self._pipeline(models, members[0]["request"]["loras"])
         marks = generate.drawn(jobs, pipeline, begin)
         log.info("drawing", extra={"videos": [row["id"] for row in members], "from": begin is not None})
-        desk = Desk(batch, members, jobs, marks, at, sum(row["work"] for row in members), mark=begin)
+        desk = Desk(batch, members, jobs, models, marks, at, sum(row["work"] for row in members), mark=begin)
         if begin is not None:
             done = len(begin.drawn) and sum(latents.numel() for latents in begin.drawn) / pipeline.spec.channels
             desk.done = float(done) * self._calls(desk) * members[0]["request"]["steps"]
@@ -287,8 +289,8 @@ class Worker:
             latents = latents[:1] * (len(desk.jobs) == 1)
         for row, job in zip(desk.members, desk.jobs, strict=True):
             if first < len(latents):
-                pipeline = self._pipeline(row["model"], row["request"]["loras"])
-                name = (row["model"], *row["request"]["loras"])
+                pipeline = self._pipeline(desk.models, row["request"]["loras"])
+                name = self._name(desk.models, row["request"]["loras"])
                 if name not in self.previews:
                     self.previews[name] = preview.fitted(pipeline)
                 frames = self.previews[name].frames(latents[first])
@@ -329,13 +331,13 @@ class Worker:
         return status == queue.DRAWN
 
     def _publish(self, row: Any, job: generate.Job, shots: list[Shots], desk: Desk) -> None:
-        pipeline = self._pipeline(row["model"], row["request"]["loras"])
+        pipeline = self._pipeline(desk.models, row["request"]["loras"])
         self.moved = time.monotonic()
         queue.tell(self.house.engine, [row["id"]], stage="decode", share=0.98, step=0, steps=1, worker=self.id)
         (result,) = generate.developed([job], shots, pipeline)
         begun = time.perf_counter()
         with tempfile.TemporaryDirectory(dir=self.kept.folder(desk.batch)) as folder:
-            made = write(result, row, pipeline, Path(folder), self.house)
+            made = write(result, row, pipeline, Path(folder), desk.models)
             for path in sorted(Path(folder).rglob("*")):
                 if path.is_file():
                     self.house.objects.put(f"videos/{row['id']}/{path.relative_to(folder).as_posix()}", path)
@@ -378,9 +380,30 @@ class Worker:
 
     # ------------------------------------------------------------------------------------------------------------------
 
-    def _pipeline(self, model: str, loras: list[str]) -> Pipeline:
+    def _models(self, batch: str, row: Any) -> Path:
+        """The folder of the weights that a batch was begun with, in this life or another, or, where it begins, of those
+        that its model's name means now. Raises UserError where they are gone."""
+        known = tables.batches.c.id, tables.batches.c.weights
+        with tables.writing(self.house.engine) as connection:
+            found = dict(connection.execute(sa.select(*known).where(known[0].in_([batch, row["kept"]]))).all())
+            begun = found[batch] or found.get(row["kept"])
+            if begun is None:
+                folder = weights.served(connection, self.house.settings).get(row["model"])
+                if folder is None:
+                    raise UserError(f"the model {row['model']} is no longer served: ask for another one")
+            else:
+                folder = weights.folder(connection, self.house.settings, row["model"], begun)
+            now = sa.update(tables.batches).where(tables.batches.c.id == batch)
+            connection.execute(now.values(weights=weights.of(folder)))
+        return folder
+
+    @staticmethod
+    def _name(folder: Path, loras: list[str]) -> tuple[str, ...]:
+        return weights.of(folder), *loras
+
+    def _pipeline(self, folder: Path, loras: list[str]) -> Pipeline:
         """A model with its adapters; those asked for last stay in memory."""
-        name = (model, *loras)
+        name = self._name(folder, loras)
         if name not in self.models:
             if len(self.models) > 2:
                 self.models.pop(next(iter(self.models)))
@@ -389,7 +412,7 @@ class Worker:
             for text in loras:
                 own, _, scale = text.partition(":")
                 uses.append(lora.parse(str(self.house.settings.loras[own]) + (f":{scale}" if scale else "")))
-            self.models[name] = generate.load(self.house.models[model], self.device, uses)
+            self.models[name] = generate.load(folder, self.device, uses)
         return self.models[name]
 
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import anyio
 from fastapi import APIRouter, Request
 from sse_starlette import EventSourceResponse
 
@@ -23,13 +24,15 @@ async def events(video_id: str, request: Request, home: Home, key: Videos) -> Ev
     in line, stage, step, seconds left; `video.preview`, with where to fetch it. The stream ends with the video; asked
     again, it begins with where it stands."""
     await asyncio.to_thread(_look, video_id, home, key)  # so that a wrong id is a plain 404
-    return EventSourceResponse(_told(video_id, request, home, key), ping=15)
+    ending = anyio.Event()  # the server's
+    told = _told(video_id, request, home, key, ending)
+    return EventSourceResponse(told, ping=15, shutdown_event=ending, shutdown_grace_period=4 * LOOK)
 
 
-async def _told(id: str, request: Request, home: Any, key: Any) -> AsyncIterator[dict[str, Any]]:
+async def _told(id: str, request: Request, home: Any, key: Any, ending: anyio.Event) -> AsyncIterator[dict[str, Any]]:
     yield {"retry": 1000}  # milliseconds until a client comes again to a server that ended
     last, shown = None, 0
-    while not await request.is_disconnected():
+    while not (ending.is_set() or await request.is_disconnected()):
         video = await asyncio.to_thread(_look, id, home, key)
         kind = {queue.WAITING: "queued", queue.DRAWN: "progress"}.get(video.status, video.status)
         now = (kind, video.progress, video.queue_position, video.stage, video.step, video.paused)
