@@ -3,12 +3,14 @@
 import json
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 
 import httpx2
 import pytest
 
-from tests.serve.conftest import start
+from tests.serve.conftest import ROOT, start
 from worldpatch.video import read
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -78,7 +80,7 @@ def test_a_drain_keeps_what_is_done_and_nothing_tells_prompts(tmp_path):
             server.process.send_signal(signal.SIGTERM)
             lines = list(events.iter_lines())
         assert server.process.wait(60) == 0 and time.monotonic() - begun < 30
-        assert "retry: 1000" in lines and not any("completed" in line for line in lines)
+        assert "retry: 1000" in lines and "event: video.completed" not in lines
     (kept,) = {path.parent for path in home.glob("jobs/batch_*/*.mark")}
     marks = sorted(kept.glob("*.mark"))
     lives = [home.with_suffix(".log").read_text()]
@@ -100,3 +102,60 @@ def test_a_drain_keeps_what_is_done_and_nothing_tells_prompts(tmp_path):
     assert not any("zebra" in life for life in lives)
     assert 'worldpatch_videos{operation="create",status="completed"} 2.0' in numbers
     assert 'worldpatch_stage_seconds_count{stage="denoise"} 2.0' in numbers
+
+
+def test_two_machines_share_a_database_and_a_store(postgres, s3, tmp_path):
+    """Each has a home of its own. When the one that draws is gone, the other goes on from the latents in the store, to
+    the same frames; and what one has made, the other hands out and makes videos of."""
+    flags = (
+        "--open",
+        "--database",
+        postgres.database("shared"),
+        "--objects",
+        "s3://bucket/shared",
+        "--log-format",
+        "json",
+    )
+    one, two = (start(tmp_path / name, *flags, WORLDPATCH_NAME=name, **s3.environment) for name in ("one", "two"))
+    first = next(one)
+    client = first.client()
+    whole = client.videos.create_and_poll(**SLOW)
+    made = under_way(client, 30)
+    second = next(two)
+    first.process.kill()  # its processes follow
+    client = second.client(max_retries=20)
+    made = client.videos.poll(made.id)
+    assert made.status == "completed", made.error
+    assert (frames(client, made.id, tmp_path) == frames(client, whole.id, tmp_path)).all()
+    log = [json.loads(line) for line in (tmp_path / "two.log").read_text().splitlines() if line.startswith("{")]
+    assert [line["from"] for line in log if line["message"] == "drawing"] == [True], "it began anew"
+    part = httpx2.get(f"{second.url}/v1/videos/{whole.id}/content", headers={"range": "bytes=4-7"})
+    assert part.status_code == 206 and part.content == b"ftyp"
+    remix = client.videos.poll(client.videos.remix(whole.id, prompt="a blue ball falls").id)
+    assert remix.status == "completed", remix.error
+    for machine in ("one", "two"):
+        assert not list((tmp_path / machine).rglob("*.mp4")), "all is in the store"
+    one.close()
+    two.close()
+
+
+def test_a_backup_of_a_server_that_works(tmp_path):
+    """Restored into an empty home, what was there is there, and what was under way goes on."""
+    home, copy, again = tmp_path / "home", tmp_path / "copy", tmp_path / "again"
+    for server in start(home, "--open"):
+        client = server.client()
+        whole = client.videos.create_and_poll(**SLOW)
+        made, waits = under_way(client, 30), client.videos.create(prompt="a box", seconds="1", extra_body={"steps": 2})
+        run("serve", "backup", str(copy), "--home", str(home))
+        assert client.videos.poll(made.id).status == "completed"
+    run("serve", "restore", str(copy), "--home", str(again))
+    for server in start(again, "--open"):
+        client = server.client()
+        assert {video.id for video in client.videos.list()} == {whole.id, made.id, waits.id}
+        assert client.videos.poll(waits.id).status == "completed"
+        assert (frames(client, client.videos.poll(made.id).id, tmp_path) == frames(client, whole.id, tmp_path)).all()
+    assert "from=True" in again.with_suffix(".log").read_text(), "it began anew"
+
+
+def run(*command: str) -> None:
+    subprocess.run([sys.executable, "-m", "worldpatch", *command], check=True, cwd=ROOT, timeout=60)
