@@ -138,40 +138,6 @@ def test_batches_of_those_who_took_their_leave_are_adopted_at_once(engine, owner
     assert queue.adopt(engine, "alive", []) == [batch]
 
 
-class Clocks:
-    """Both clocks of `queue`, moved by hand: the wall's and the one that only goes forwards."""
-
-    def __init__(self, monkeypatch):
-        self.wall, self.steady = time.time(), 0.0
-        monkeypatch.setattr(queue.time, "time", lambda: self.wall)
-        monkeypatch.setattr(queue.time, "monotonic", lambda: self.steady)
-
-    def pass_(self, seconds: float) -> None:
-        self.wall, self.steady = self.wall + seconds, self.steady + seconds
-
-
-@pytest.mark.parametrize("jump", [0.0, 86400.0, -86400.0])
-def test_a_clock_that_jumps_takes_nobody_s_work_away(engine, monkeypatch, jump):
-    clocks, watch = Clocks(monkeypatch), queue.Watch()
-    for second in range(40):
-        if second == 20:
-            clocks.wall += jump
-        if second % 2 == 0:
-            queue.beat(engine, "alive", device="cpu", models=[])
-        if second < 22:
-            queue.beat(engine, "dies", device="cpu", models=[])
-        assert watch.silent(engine) == (["dies"] if second > 21 + queue.STALE else []), second
-        clocks.pass_(1.0)
-
-
-def test_the_outage_of_a_database_is_nobody_s_silence(engine, monkeypatch):
-    clocks, watch = Clocks(monkeypatch), queue.Watch()
-    queue.beat(engine, "alive", device="cpu", models=[])
-    for _ in range(3):
-        assert watch.silent(engine) == []
-        clocks.pass_(600.0)
-
-
 def test_cancelling(engine, owners):
     waits, drawn, over = (send(engine, owners[0]) for _ in range(3))
     assert [take(engine), take(engine)] == [waits, drawn] and (waits := send(engine, owners[0]))

@@ -8,12 +8,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import sqlalchemy as sa
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worldpatch import __version__
-from worldpatch.serve import errors, logs, net, objects, tables, webhooks
+from worldpatch.serve import errors, expiry, logs, net, tables, webhooks
 from worldpatch.serve.errors import ApiError
 from worldpatch.serve.house import House
 from worldpatch.serve.ids import new
@@ -50,7 +49,7 @@ def make(settings: Settings) -> FastAPI:
 @asynccontextmanager
 async def _beside(app: FastAPI) -> AsyncIterator[None]:
     house: House = app.state.house
-    tasks = [asyncio.create_task(_webhooks(house)), asyncio.create_task(_expiry(house))]
+    tasks = [asyncio.create_task(_webhooks(house)), asyncio.create_task(expiry.run(house))]
     try:
         yield
     finally:
@@ -68,28 +67,6 @@ async def _webhooks(house: House) -> None:
             sent = 0
             log.warning("webhooks wait for the database: %s", tables.told(error))
         await asyncio.sleep(0.05 if sent else 0.5)
-
-
-async def _expiry(house: House) -> None:
-    """What has expired goes; the rows stay, and say so."""
-    while True:
-        try:
-            await asyncio.to_thread(_expire, house)
-        except (*tables.OUT, objects.Failed) as error:
-            log.warning("what has expired stays for now: %s", tables.told(error))
-        await asyncio.sleep(60)
-
-
-def _expire(house: House) -> None:
-    now = time.time()
-    for table, prefix in ((tables.videos, "videos/"), (tables.files, "files/")):
-        past = table.c.expires_at < now
-        with house.engine.connect() as connection:
-            ids = list(connection.scalars(sa.select(table.c.id).where(past, table.c.expires_at > now - 7 * 86400)))
-        for id in ids:
-            house.objects.remove(prefix + id)
-    with tables.writing(house.engine) as connection:
-        connection.execute(sa.delete(tables.idempotency).where(tables.idempotency.c.at < now - 86400))
 
 
 class Around:

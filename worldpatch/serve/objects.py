@@ -40,7 +40,9 @@ def portrait(character: str) -> str:
 def full(error: BaseException) -> bool:
     """Whether a file, a blob or a row could not be written for want of room."""
     ours = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return ours or bool(re.search("No space left|disk is full|DiskFull|could not extend file", str(error)))
+    return ours or bool(
+        re.search("No space left|File too large|disk is full|DiskFull|could not extend file", str(error))
+    )
 
 
 class Objects:

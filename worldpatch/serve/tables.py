@@ -184,19 +184,19 @@ OUT = (OperationalError, InterfaceError, TimeoutError)
 """What a database raises that restarts, is locked, is full or cannot be reached: the same again later may succeed."""
 
 
-def engine(url: str, busy: float = BUSY) -> sa.Engine:
+def engine(url: str) -> sa.Engine:
     """A database that many read while one writes: write-ahead logging where it is SQLite. What was asked is never told
     in its errors, for prompts are part of that."""
     if not url.startswith("sqlite"):
         return sa.create_engine(
             sa.make_url(url).set(drivername="postgresql+psycopg"), pool_size=20, max_overflow=20, pool_pre_ping=True,
-            pool_timeout=busy, connect_args={"connect_timeout": max(1, int(busy))}, hide_parameters=True,
+            pool_timeout=BUSY, connect_args={"connect_timeout": max(1, int(BUSY))}, hide_parameters=True,
         )  # fmt: skip
-    made = sa.create_engine(url, connect_args={"timeout": busy, "check_same_thread": False}, hide_parameters=True)
+    made = sa.create_engine(url, connect_args={"timeout": BUSY, "check_same_thread": False}, hide_parameters=True)
 
     @sqlalchemy.event.listens_for(made, "connect")
     def pragmas(connection, _) -> None:
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={1000 * busy:.0f}"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={1000 * BUSY:.0f}"):
             connection.execute(f"PRAGMA {pragma}")
 
     return made

@@ -23,7 +23,7 @@ FLAG = ""  # the fingerprint of a row that only takes a flag's model away, or ma
 def served(connection: sa.Connection, settings: Settings) -> dict[str, Path]:
     """Name -> folder of what new videos are made with, the default first: what the table says last of a name, and what
     the flags say where it says nothing."""
-    found = {Path(name).name: trained.find(name) for name in (settings.model, *settings.models)}
+    found = _flags(settings)
     chosen: tuple[float, str] = (0.0, next(iter(found)))
     for row in _rows(connection):
         if row["gone"]:
@@ -70,9 +70,8 @@ def choose(engine: sa.Engine, settings: Settings, name: str) -> None:
 
 def folder(connection: sa.Connection, settings: Settings, name: str, fingerprint: str) -> Path:
     """Where the weights of a fingerprint lie. Raises UserError where they are gone."""
-    now = served(connection, settings).get(name)
-    former = [Path(row["folder"]) for row in _rows(connection) if row["fingerprint"] == fingerprint]
-    for found in [*former, *([now] if now else [])]:
+    added = [Path(row["folder"]) for row in _rows(connection) if row["fingerprint"] == fingerprint]
+    for found in (*added, *_flags(settings).values()):
         if (found / "model.json").exists() and of(found) == fingerprint:
             return found
     raise UserError(f"the weights {fingerprint} of {name}, which this was begun with, are gone: make the video again")
@@ -91,6 +90,10 @@ def _of(folder: Path, files: tuple[tuple[int, int], ...]) -> str:
 
 def _rows(connection: sa.Connection) -> list[Any]:
     return list(connection.execute(sa.select(models).order_by(models.c.since)).mappings())
+
+
+def _flags(settings: Settings) -> dict[str, Path]:
+    return {Path(name).name: trained.find(name) for name in (settings.model, *settings.models)}
 
 
 def _known(found: dict[str, Path], name: str) -> None:

@@ -319,8 +319,16 @@ class Worker:
             if self._unfinished(row["id"]):
                 try:
                     self._publish(row, job, own, desk)
-                except (UserError, MemoryError) as error:
+                except (UserError, MemoryError, OSError, objects.Failed) as error:
+                    self._clear(row["id"])
                     self._fail(row["id"], error)
+
+    def _clear(self, id: str) -> None:
+        """Nothing stays of a video that could not be kept whole."""
+        try:
+            self.house.objects.remove(f"videos/{id}")
+        except (OSError, objects.Failed) as error:
+            log.warning("parts of it stay in the store: %s", tables.told(error), extra={"video": id})
 
     def _unfinished(self, id: str) -> bool:
         cancelled, paused = queue.asked_to_stop(self.house.engine, [id])
