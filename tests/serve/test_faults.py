@@ -49,9 +49,19 @@ def ask(client, **body):
     return answer.json()["id"]
 
 
+LOADED: dict = {}  # models, once for all workers of these tests
+
+
+def life(house) -> Worker:
+    """A worker that has just been started."""
+    worker = Worker(house, "w", "cpu")
+    worker.models = LOADED
+    return worker
+
+
 def take(house) -> tuple[Worker, str]:
     """A worker and the batch that it has taken."""
-    worker = Worker(house, "w", "cpu")
+    worker = life(house)
     return worker, queue.claim(house.engine, "w", worker._fit)[0]
 
 
@@ -97,7 +107,7 @@ def test_damaged_latents(client, house, whole, caplog, damaged, begins):
         content = bytearray(mark.read_bytes())
         content[-5] ^= 1  # one bit, in the numbers
         mark.write_bytes(content)
-    finish(Worker(house, "w", "cpu"), batch, 2)
+    finish(life(house), batch, 2)
     assert [r.__dict__["from"] for r in caplog.records if r.message == "drawing"] == [False, begins]
     assert sum("bytes have changed" in record.message for record in caplog.records) == damaged
     assert (frames(house, id) == whole).all() and not (house.settings.jobs / batch).exists()
@@ -189,7 +199,7 @@ def locked(house, seconds: float):
 
 @pytest.mark.parametrize("held, answers", [(0.5, 200), (2.5, 503)])
 def test_a_locked_database(settings, monkeypatch, held, answers):
-    """For less than `BUSY` seconds: waited for. For longer: 503 and when to come again. Reading goes on all the time."""
+    """For less than `BUSY` seconds: waited for. For longer: 503 and when to come again. Reading goes on all along."""
     monkeypatch.setattr(tables, "BUSY", 1.0)
     client = TestClient(app.make(settings))
     id = ask(client)
@@ -303,7 +313,7 @@ def test_models_are_swapped_while_videos_are_drawn(client, house, other, whole):
     time.sleep(1.1)  # within a moment
     assert house.models == {"tabletop": other, "second": other}
     new = ask(client, model="second")
-    finish(Worker(house, "w", "cpu"), batch, 1)  # another life, which has seen only the new ones
+    finish(life(house), batch, 1)  # another life, which has seen only the new ones
     assert (frames(house, old) == whole).all(), "finished with those it was begun with"
     finish(*take(house))
     assert status(client, new) == ("completed", None)
@@ -324,7 +334,7 @@ def test_weights_that_are_gone_fail_what_was_begun_with_them(client, house, othe
     worker, batch = take(house)
     worker.denoise(batch, 0)
     shutil.rmtree(other)
-    finish(Worker(house, "w", "cpu"), batch, 1)
+    finish(life(house), batch, 1)
     assert status(client, id) == ("failed", "invalid_value")
     assert "are gone" in client.get(f"/v1/videos/{id}").json()["error"]["message"]
 

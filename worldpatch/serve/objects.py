@@ -14,6 +14,7 @@ from obstore.store import LocalStore, from_url
 from worldpatch.serve.settings import Settings
 
 Failed = BaseError  # what a store raises that is out
+FULL = re.compile("No space left|File too large|disk is full|could not extend file|could not write to file")
 PART = 2**20  # bytes of a stream at a time
 RETRY: Any = {"max_retries": 6, "retry_timeout": timedelta(seconds=20)}  # then a store counts as out
 CLIENT: Any = {"timeout": "60s", "connect_timeout": "5s", "allow_http": True}
@@ -40,9 +41,7 @@ def portrait(character: str) -> str:
 def full(error: BaseException) -> bool:
     """Whether a file, a blob or a row could not be written for want of room."""
     ours = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return ours or bool(
-        re.search("No space left|File too large|disk is full|DiskFull|could not extend file", str(error))
-    )
+    return ours or FULL.search(str(error)) is not None
 
 
 class Objects:
