@@ -87,6 +87,7 @@ class Objects:
         return [found["path"] for page in obstore.list(self.store, prefix) for found in page]
 
     def remove(self, prefix: str) -> None:
-        """All blobs under a prefix."""
-        if names := self.names(prefix):
+        """A blob, or all that are under a prefix: stores list by whole segments, and so do not list that one itself."""
+        names = self.names(prefix) or ([prefix] if self.size(prefix) is not None else [])
+        if names:
             obstore.delete(self.store, names)
