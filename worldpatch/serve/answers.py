@@ -1,7 +1,5 @@
 """The process that answers requests."""
 
-import sys
-
 import uvicorn
 
 from worldpatch.serve import app, logs
@@ -21,5 +19,4 @@ def main(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    follow()
-    main(Settings.model_validate_json(sys.argv[1]))
+    main(follow())

@@ -499,9 +499,7 @@ def main(settings: Settings, id: str, device: str) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("settings", help="as JSON")
     parser.add_argument("id")
     parser.add_argument("device")
     arguments = parser.parse_args()
-    follow()
-    main(Settings.model_validate_json(arguments.settings), arguments.id, arguments.device)
+    main(follow(), arguments.id, arguments.device)
