@@ -1,7 +1,6 @@
 """One server for all tests of a process: the real one, its processes and the shipped model, on loopback."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -11,6 +10,9 @@ from pathlib import Path
 
 import httpx2
 import pytest
+
+from tests.serve import peers
+from tests.serve.peers import free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,13 +34,11 @@ class Server:
         return [pid for pid, line in told.items() if f"worldpatch.serve.{what}" in line]
 
 
-def start(home: Path, *flags: str) -> Iterator[Server]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+def start(home: Path, *flags: str, **variables: str) -> Iterator[Server]:
+    port = free_port()
     command = [sys.executable, "-m", "worldpatch", "serve", "--home", str(home), "--port", str(port), *flags]
     log = (home.parent / f"{home.name}.log").open("wb")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "WORLDPATCH_PRIVATE_ADDRESSES": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "WORLDPATCH_PRIVATE_ADDRESSES": "1", **variables}
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
     server = Server(f"http://127.0.0.1:{port}", home, process)
     try:
@@ -64,3 +64,15 @@ def server(tmp_path_factory) -> Iterator[Server]:
     """Without keys."""
     pytest.importorskip("dbos")
     yield from start(tmp_path_factory.mktemp("serve") / "home", "--open")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[peers.Postgres]:
+    with peers.postgres() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[peers.S3]:
+    with peers.s3() as found:
+        yield found

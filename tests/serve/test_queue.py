@@ -1,4 +1,4 @@
-"""The queue, keys and webhooks on a database: SQLite here, PostgreSQL where `WORLDPATCH_TEST_DATABASE` names one."""
+"""The queue, keys and webhooks on both databases."""
 
 import base64
 import hashlib
@@ -14,14 +14,18 @@ from worldpatch.config import UserError
 from worldpatch.serve import keys, queue, tables, webhooks
 from worldpatch.serve.errors import ApiError
 from worldpatch.serve.ids import new
-from worldpatch.serve.tables import deliveries, endpoints, videos, workers, writing
+from worldpatch.serve.tables import deliveries, endpoints, videos, writing
 
 
-@pytest.fixture
-def engine(tmp_path):
-    made = tables.engine(f"sqlite:///{tmp_path / 'x.sqlite'}")
-    tables.metadata.create_all(made)
-    return made
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(tmp_path, request):
+    url = f"sqlite:///{tmp_path / 'x.sqlite'}"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres").database(new("queue"))
+    made = tables.engine(url)
+    tables.lay(made)
+    yield made
+    made.dispose()
 
 
 @pytest.fixture
@@ -121,11 +125,17 @@ def test_batches_of_the_dead_are_adopted_once(engine, owners):
     queue.beat(engine, "dead", device="cpu", models=[])
     queue.beat(engine, "alive", device="cpu", models=[])
     batch, _ = queue.claim(engine, "dead", alone) or ("", [])
-    assert queue.adopt(engine, "alive") == []
-    with writing(engine) as connection:
-        old = {"beat_at": time.time() - queue.STALE - 1}
-        connection.execute(sa.update(workers).where(workers.c.id == "dead").values(**old))
-    assert queue.adopt(engine, "alive") == [batch] and queue.adopt(engine, "alive") == []
+    assert queue.adopt(engine, "alive", []) == [] and queue.adopt(engine, "dead", ["dead"]) == []
+    assert [queue.adopt(engine, "alive", ["dead"]) for _ in range(2)] == [[batch], []]
+
+
+def test_batches_of_those_who_took_their_leave_are_adopted_at_once(engine, owners):
+    send(engine, owners[0])
+    for name in ("ends", "alive"):
+        queue.beat(engine, name, device="cpu", models=[])
+    batch, _ = queue.claim(engine, "ends", alone) or ("", [])
+    queue.leave(engine, "ends")
+    assert queue.adopt(engine, "alive", []) == [batch]
 
 
 def test_cancelling(engine, owners):

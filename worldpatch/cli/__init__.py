@@ -21,7 +21,7 @@ EXTRAS = {  # package -> the extra that brings it
     "mujoco": "worlds", "scipy": "eval", "matplotlib": "eval", "jinja2": "eval", "cv2": "data", "scenedetect": "data",
     "pyarrow": "data", "ray": "ray", "httpx2": "endpoint", "transformers": "hub", "peft": "hub",
     **dict.fromkeys(("fastapi", "uvicorn", "dbos", "sqlalchemy", "obstore", "sse_starlette"), "serve"),
-    **dict.fromkeys(("c2pa", "cryptography"), "serve"),
+    **dict.fromkeys(("c2pa", "cryptography", "prometheus_client"), "serve"),
 }  # fmt: skip
 
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # typer exports its subclasses only
@@ -65,12 +65,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Each command explains itself with --help.",
 )  # fmt: skip
-for command in (generate.generate, pick.pick, train.train, serve.serve, verify.verify, doctor.doctor):
+for command in (generate.generate, pick.pick, train.train, verify.verify, doctor.doctor):
     app.command()(command)
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(data.app, name="data")
 app.add_typer(scale.app, name="scale")
 app.add_typer(character.app, name="character")
+app.add_typer(serve.server, name="serve")
 app.add_typer(serve.app, name="keys")
 
 

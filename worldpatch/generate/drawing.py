@@ -4,6 +4,7 @@ Whoever draws asks for one mark after another. A mark holds all that is needed t
 outlives the process.
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Generator, Iterator, Sequence
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -42,6 +44,7 @@ class Mark:
         if self.state is not None:
             tensors |= {"x": self.state.x} | {f"memory.{name}": value for name, value in self.state.memory.items()}
             facts["done"] = self.state.done
+        facts["sum"] = _sum(tensors)
         part = path.with_name(path.name + ".part")
         # Copied: safetensors refuses tensors that share their storage, as slices of one batch do.
         part.write_bytes(save({k: v.detach().cpu().clone() for k, v in tensors.items()}, {"mark": json.dumps(facts)}))
@@ -54,6 +57,8 @@ class Mark:
             with safe_open(path, "pt") as file:
                 facts = json.loads(file.metadata()["mark"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+                if _sum(tensors) != facts["sum"]:
+                    raise ValueError("their bytes have changed")
                 drawn = tuple(tensors[f"drawn.{i}"] for i in range(facts["drawn"]))
                 if facts["done"] is None:
                     return cls(drawn)
@@ -61,6 +66,14 @@ class Mark:
                 return cls(drawn, State(tensors["x"], facts["done"], memory))
         except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
             raise UserError(f"the latents kept in {path} cannot be read ({error}): remove it to begin anew") from error
+
+
+def _sum(tensors: dict[str, Tensor]) -> str:
+    """Digest of the tensors' bytes, for the format has none: a file may be damaged and still be read."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(tensors[name].detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def play(

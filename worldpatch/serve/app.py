@@ -2,28 +2,29 @@
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
-import sqlalchemy as sa
 from fastapi import FastAPI
-from sqlalchemy.exc import OperationalError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worldpatch import __version__
-from worldpatch.serve import errors, net, tables, webhooks
+from worldpatch.serve import errors, expiry, logs, net, tables, webhooks
 from worldpatch.serve.errors import ApiError
 from worldpatch.serve.house import House
 from worldpatch.serve.ids import new
 from worldpatch.serve.keys import Rate
+from worldpatch.serve.metrics import Metrics
 from worldpatch.serve.routes import characters, content, context, events, files, health, images, models, videos
 from worldpatch.serve.routes import webhooks as endpoints
 from worldpatch.serve.settings import Settings
 
 log = logging.getLogger("worldpatch.serve")
 
+VIDEO = re.compile(r"video_[0-9a-f]{32}")
 SLOW = 30.0  # seconds between two parts of a body
 
 
@@ -34,7 +35,7 @@ def make(settings: Settings) -> FastAPI:
         title="worldpatch", version=__version__, lifespan=_beside,
         description="OpenAI's Videos API, and more: every field and route that OpenAI does not have is optional.",
     )  # fmt: skip
-    app.state.house, app.state.rate = house, Rate()
+    app.state.house, app.state.rate, app.state.metrics = house, Rate(), Metrics(house)
     if settings.open:
         context.ensure_open(house)
     errors.install(app)
@@ -50,14 +51,14 @@ def make(settings: Settings) -> FastAPI:
     ):  # fixed paths before {video_id}
         app.include_router(part.router, prefix="/v1")
     app.include_router(health.router)
-    app.add_middleware(Around, largest=settings.largest_upload)
+    app.add_middleware(Around, largest=settings.largest_upload, metrics=app.state.metrics)
     return app
 
 
 @asynccontextmanager
 async def _beside(app: FastAPI) -> AsyncIterator[None]:
     house: House = app.state.house
-    tasks = [asyncio.create_task(_webhooks(house)), asyncio.create_task(_expiry(house))]
+    tasks = [asyncio.create_task(_webhooks(house)), asyncio.create_task(expiry.run(house))]
     try:
         yield
     finally:
@@ -71,38 +72,17 @@ async def _webhooks(house: House) -> None:
     while True:
         try:
             sent = await webhooks.send_due(house.engine, reach)
-        except OperationalError as error:
+        except tables.OUT as error:
             sent = 0
-            log.warning("webhooks wait for the database: %s", error)
+            log.warning("webhooks wait for the database: %s", tables.told(error))
         await asyncio.sleep(0.05 if sent else 0.5)
 
 
-async def _expiry(house: House) -> None:
-    """What has expired goes; the rows stay, and say so."""
-    while True:
-        with suppress(OperationalError):
-            await asyncio.to_thread(_expire, house)
-        await asyncio.sleep(60)
-
-
-def _expire(house: House) -> None:
-    now = time.time()
-    for table, prefix in ((tables.videos, "videos/"), (tables.files, "files/")):
-        past = table.c.expires_at < now
-        with house.engine.connect() as connection:
-            ids = list(connection.scalars(sa.select(table.c.id).where(past, table.c.expires_at > now - 7 * 86400)))
-        for id in ids:
-            house.objects.remove(prefix + id)
-    with tables.writing(house.engine) as connection:
-        connection.execute(sa.delete(tables.idempotency).where(tables.idempotency.c.at < now - 86400))
-
-
 class Around:
-    """Around every request: an id, a limit to its body and to how slowly that comes, and a line in the log that holds
-    no prompt and no key."""
+    """Around every request: an id, a limit to its body and to how slowly that comes, a line in the log, its count."""
 
-    def __init__(self, app: ASGIApp, largest: int):
-        self.app, self.largest = app, largest
+    def __init__(self, app: ASGIApp, largest: int, metrics: Metrics):
+        self.app, self.largest, self.metrics = app, largest, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -132,13 +112,34 @@ class Around:
         try:
             if declared.isdigit() and int(declared) > self.largest:
                 raise ApiError(413, f"a body of {int(declared)} bytes: at most {self.largest} are taken")
-            await self.app(scope, limited if _has_body(scope) else receive, told)
+            with logs.about(request=id):
+                await self.app(scope, limited if _has_body(scope) else receive, told)
         except ApiError as error:
             if status == 0:
+                scope["code"] = error.code
                 await error.response()(scope, receive, told)
+        except Exception as error:
+            log.error("a request failed", exc_info=error, extra={"request": id})
+            if status != 0:  # what has begun cannot be taken back: the connection is cut
+                raise
+            scope["code"] = "server_error"
+            known = "the server has failed on this request; it is in its log under x-request-id"
+            await ApiError(500, known).response()(scope, receive, told)
         finally:
-            seconds = 1000 * (time.perf_counter() - begun)
-            log.info("%s %s %s %d %.1f ms", id, scope["method"], scope["path"], status, seconds)
+            seconds, route = time.perf_counter() - begun, _route(scope)
+            self.metrics.answered(route, scope["method"], status, seconds, scope.get("code"))
+            facts = {"request": id, "method": scope["method"], "route": route, "status": status}
+            if VIDEO.fullmatch(video := scope.get("path_params", {}).get("video_id", "")):
+                facts["video"] = video
+            log.info("answered", extra={**facts, "milliseconds": round(1000 * seconds, 1)})
+
+
+def _route(scope: Scope) -> str:
+    """The template of a path: what clients put into it is in no log and no count."""
+    found = getattr(scope.get("route"), "path", None)
+    if found is None:
+        return "none"
+    return found if found.startswith("/v1/") or not scope["path"].startswith("/v1/") else f"/v1{found}"
 
 
 def _has_body(scope: Any) -> bool:

@@ -12,6 +12,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from worldpatch.serve import objects, tables
+
 log = logging.getLogger(__name__)
 
 CODES = {
@@ -61,29 +63,50 @@ def missing(what: str, name: str, param: str | None = None) -> ApiError:
 
 
 def install(app: FastAPI) -> None:
-    """Every way in which a route may fail, in the one envelope."""
+    """Every way in which a route may fail, in the one envelope; what nobody expected goes on to `app.Around`."""
+
+    def answer(request: Request, error: ApiError) -> JSONResponse:
+        request.scope["code"] = error.code  # for the count of refusals
+        return error.response()
 
     async def ours(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, ApiError)
-        return error.response()
+        return answer(request, error)
 
     async def http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         told = f"{request.method} {request.url.path}: {error.detail}"
-        return ApiError(error.status_code, told, headers=dict(error.headers or {})).response()
+        return answer(request, ApiError(error.status_code, told, headers=dict(error.headers or {})))
 
     async def fields(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
-        return explained(error.errors()[0]).response()
+        return answer(request, explained(error.errors()[0]))
 
-    async def bug(request: Request, error: Exception) -> JSONResponse:
-        log.exception("%s %s failed", request.method, request.url.path)
-        return ApiError(500, "the server has failed on this request; it is in its log under x-request-id").response()
+    async def out(request: Request, error: Exception) -> JSONResponse:
+        return answer(request, unavailable(error))
+
+    async def files(request: Request, error: Exception) -> JSONResponse:
+        if not objects.full(error):
+            raise error
+        return await out(request, error)
 
     app.add_exception_handler(ApiError, ours)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, fields)
-    app.add_exception_handler(Exception, bug)
+    for kind in (*tables.OUT, objects.Failed):
+        app.add_exception_handler(kind, out)
+    app.add_exception_handler(OSError, files)
+
+
+def unavailable(error: Exception) -> ApiError:
+    """What the server needs is out for a while: 503, and when to ask again. The SDKs do so by themselves."""
+    log.warning("%s: %s", type(error).__name__, tables.told(error))
+    if objects.full(error):
+        told = "the server has no room left: ask again when its keeper has made some"
+        return ApiError(503, told, code="disk_full", headers={"retry-after": "30"})
+    what = "store" if isinstance(error, objects.Failed) else "database"
+    told = f"the server's {what} does not answer or is locked: ask again in a while"
+    return ApiError(503, told, code=f"{what}_unavailable", headers={"retry-after": "2"})
 
 
 def explained(error: Any) -> ApiError:

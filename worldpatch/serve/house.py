@@ -1,19 +1,20 @@
 """What every part of the server shares: the settings, the database, the store, and what the models can make."""
 
 import re
-from functools import cached_property
+import time
+from functools import lru_cache
 from pathlib import Path
 
 from worldpatch.config import UserError
-from worldpatch.generate import models
 from worldpatch.generate.pipeline import Pipeline, outline
-from worldpatch.serve import tables
+from worldpatch.serve import tables, weights
 from worldpatch.serve.errors import ApiError
 from worldpatch.serve.objects import Objects
 from worldpatch.serve.settings import Settings
 
 OPENAI = re.compile(r"sora-2(-pro)?(-\d{4}-\d\d-\d\d)?|(chatgpt-image|gpt-image|dall-e)-[a-z0-9.-]{1,40}")
 """OpenAI's names, all of which mean the default model here."""
+MOMENT = 1.0  # seconds
 
 
 class House:
@@ -24,18 +25,24 @@ class House:
         settings.home.mkdir(parents=True, exist_ok=True)
         settings.jobs.mkdir(exist_ok=True)
         self.engine = tables.engine(settings.url)
-        tables.metadata.create_all(self.engine)
+        tables.lay(self.engine)
         self.objects = Objects(settings)
+        self._models: tuple[float, dict[str, Path] | None] = 0.0, None
 
-    @cached_property
+    @property
     def models(self) -> dict[str, Path]:
-        """Name -> folder of the models that are served, the default one first."""
-        return {Path(name).name: models.find(name) for name in (self.settings.model, *self.settings.models)}
+        """Name -> folder of the models that are served, the default one first: as they were a moment ago."""
+        at, found = self._models
+        if found is None or time.monotonic() - at > MOMENT:
+            with self.engine.connect() as connection:
+                found = weights.served(connection, self.settings)
+            self._models = time.monotonic(), found
+        return found
 
-    @cached_property
+    @property
     def outlines(self) -> dict[str, Pipeline]:
         """What each model can make, without its weights."""
-        return {name: outline(folder) for name, folder in self.models.items()}
+        return {name: _outline(folder) for name, folder in self.models.items()}
 
     def named(self, model: str | None) -> str:
         """The model that a client means. Raises ApiError 404 on one that is not served."""
@@ -46,11 +53,11 @@ class House:
             raise ApiError(404, f"no model {model!r}; served are {known}", code="model_not_found", param="model")
         return model
 
-    def local(self, name: str) -> Path:
-        """An object as a file of this machine, to be read only."""
+    def local(self, name: str, folder: Path) -> Path:
+        """An object as a file of this machine, to be read only: under `folder`, unless the store is one itself."""
         path = self.objects.path(name)
         if path is None:
-            path = self.settings.home / "cache" / name
+            path = folder / name
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 part = path.with_name(path.name + ".part")
@@ -59,3 +66,8 @@ class House:
         if not path.exists():
             raise UserError(f"{name} is gone: it has expired or was deleted; make or upload it again")
         return path
+
+
+@lru_cache(maxsize=64)
+def _outline(folder: Path) -> Pipeline:
+    return outline(folder)

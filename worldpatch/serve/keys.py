@@ -18,7 +18,8 @@ from worldpatch.serve.errors import ApiError
 from worldpatch.serve.ids import new
 from worldpatch.serve.tables import keys, videos
 
-SCOPES = ("videos", "files", "images", "webhooks", "admin")
+USUAL = ("videos", "files", "images", "webhooks")
+SCOPES = (*USUAL, "metrics", "admin")
 DAY = 86400.0
 GUESSES = 30  # wrong keys from an address within a minute, before it has to wait
 
@@ -36,7 +37,7 @@ class Key:
 
 
 def make(
-    connection: sa.Connection, name: str, scopes: tuple[str, ...] = SCOPES[:-1], *,
+    connection: sa.Connection, name: str, scopes: tuple[str, ...] = USUAL, *,
     seconds_a_day: float | None = None, requests_a_minute: int | None = None,
 ) -> tuple[str, str]:  # fmt: skip
     """(its id, the secret: seen this once). Raises UserError on unknown scopes."""

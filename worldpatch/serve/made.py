@@ -14,7 +14,7 @@ from PIL import Image
 from worldpatch.generate import files
 from worldpatch.generate.pipeline import Pipeline
 from worldpatch.serve import objects
-from worldpatch.serve.house import House
+from worldpatch.serve.objects import Objects
 from worldpatch.types import Result
 from worldpatch.video import read
 from worldpatch.video import write as video
@@ -26,11 +26,11 @@ WIDEST_GIF = 480  # pixels of the longer side of a GIF, at most
 SPRITE = 160  # pixels of its frames' longer side, at most
 
 
-def write(result: Result, row: Any, pipeline: Pipeline, folder: Path, house: House) -> dict[str, Any]:
+def write(result: Result, row: Any, pipeline: Pipeline, folder: Path, model: Path, store: Objects) -> dict[str, Any]:
     """The files of every variant, in a folder each: what was drawn with its latents, and what is
     shown. What is told of them: size, seconds and rate."""
     facts = row["facts"]
-    recipe = files.recipe(result.request, house.models[row["model"]])
+    recipe = files.recipe(result.request, model)
     height, width = result.frames.shape[2:4]
     shown = (width, height) if facts["size"] is None else tuple(facts["size"])
     count = result.frames.shape[1]
@@ -45,17 +45,17 @@ def write(result: Result, row: Any, pipeline: Pipeline, folder: Path, house: Hou
             seen = fit(seen, shown[1], shown[0])
         if len(seen) == 1:
             video.write(own / "picture.png", seen, result.rate)
-        _video(seen, result.rate, own / "video.mp4", lambda n, k=k: objects.part(row["id"], n, k), house)
+        _video(seen, result.rate, own / "video.mp4", lambda n, k=k: objects.part(row["id"], n, k), store)
         _pictures(seen, own)
     return {"size": list(shown), "seconds": round(count / result.rate, 3), "rate": result.rate}
 
 
-def _video(frames: np.ndarray, rate: float, path: Path, name: Callable[[int], str], house: House) -> None:
+def _video(frames: np.ndarray, rate: float, path: Path, name: Callable[[int], str], store: Objects) -> None:
     """A file, and its pieces in the store from the moment they are encoded, for whoever looks on."""
     parts: list[bytes] = []
 
     def keep(part: bytes) -> None:
-        house.objects.put_bytes(name(len(parts)), part)
+        store.put_bytes(name(len(parts)), part)
         parts.append(part)
 
     video.write_parts(frames, rate, keep)

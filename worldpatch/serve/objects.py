@@ -1,15 +1,23 @@
 """Where what was made is kept: a folder, or any store that speaks S3; read whole, in ranges, or as a stream."""
 
+import errno
+import re
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import obstore
-from obstore.exceptions import NotFoundError
+from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import LocalStore, from_url
 
 from worldpatch.serve.settings import Settings
 
+Failed = BaseError  # what a store raises that is out
+FULL = re.compile("No space left|File too large|disk is full|could not extend file|could not write to file")
 PART = 2**20  # bytes of a stream at a time
+RETRY: Any = {"max_retries": 6, "retry_timeout": timedelta(seconds=20)}  # then a store counts as out
+CLIENT: Any = {"timeout": "60s", "connect_timeout": "5s", "allow_http": True}
 
 
 def drawn(video: str, variant: int = 0) -> str:
@@ -35,13 +43,19 @@ def portrait(character: str) -> str:
     return f"characters/{character}/picture.png"
 
 
+def full(error: BaseException) -> bool:
+    """Whether a file, a blob or a row could not be written for want of room."""
+    ours = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return ours or FULL.search(str(error)) is not None
+
+
 class Objects:
     """Named blobs. A name is ours, never a client's: `videos/ID/video.mp4`, `files/ID`."""
 
     def __init__(self, settings: Settings):
         self.folder: Path | None = None
         if settings.objects:
-            self.store = from_url(settings.objects)
+            self.store = from_url(settings.objects, retry_config=RETRY, client_options=CLIENT)
         else:
             self.folder = settings.home.absolute() / "objects"
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -73,8 +87,12 @@ class Objects:
         for at in range(start, stop, PART):
             yield bytes(await obstore.get_range_async(self.store, name, start=at, end=min(stop, at + PART)))
 
+    def names(self, prefix: str) -> list[str]:
+        """Of all blobs under a prefix."""
+        return [found["path"] for page in obstore.list(self.store, prefix) for found in page]
+
     def remove(self, prefix: str) -> None:
-        """All blobs under a prefix."""
-        names = [found["path"] for page in obstore.list(self.store, prefix) for found in page]
+        """A blob, or all that are under a prefix: stores list by whole segments, and so do not list that one itself."""
+        names = self.names(prefix) or ([prefix] if self.size(prefix) is not None else [])
         if names:
             obstore.delete(self.store, names)

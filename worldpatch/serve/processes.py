@@ -13,16 +13,14 @@ import threading
 import time
 from collections.abc import Sequence
 
-import sqlalchemy as sa
-
 from worldpatch.config import UserError
-from worldpatch.serve import queue
+from worldpatch.serve import queue, tables
 from worldpatch.serve.house import House
 from worldpatch.serve.settings import Settings
-from worldpatch.serve.tables import workers
 
 log = logging.getLogger(__name__)
 
+TOLD = "WORLDPATCH_TOLD"  # the variable that holds a child's settings
 LOOK = 0.5  # seconds between two looks at the processes
 PATIENCE = 60.0  # seconds that a worker has for loading its models before its silence counts
 DRAIN = 30.0  # seconds that processes have for ending by themselves
@@ -36,16 +34,17 @@ def run(settings: Settings) -> None:
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
-    house, told = House(settings), settings.model_dump_json()
-    commands = {"answers": _command("answers", told)}
+    house, watch = House(settings), queue.Watch()
+    environment = {**os.environ, TOLD: settings.model_dump_json()}  # not as an argument, which everybody can read
+    commands = {"answers": _command("answers")}
     for i, device in enumerate(_devices(settings.workers)):
         name = f"{settings.name}-{i}"
-        commands[name] = _command("worker", told, name, device)
-    children = {name: subprocess.Popen(command) for name, command in commands.items()}
+        commands[name] = _command("worker", name, device)
+    children = {name: subprocess.Popen(command, env=environment) for name, command in commands.items()}
     begun, early = dict.fromkeys(children, time.monotonic()), dict.fromkeys(children, 0)
     try:
         while not over.wait(LOOK):
-            for name in _hung(house, [n for n in children if time.monotonic() - begun[n] > PATIENCE]):
+            for name in _hung(house, watch, [n for n in children if time.monotonic() - begun[n] > PATIENCE]):
                 log.warning("%s hangs: it is ended and started again", name)
                 children[name].kill()
                 children[name].wait()
@@ -55,13 +54,14 @@ def run(settings: Settings) -> None:
                     if early[name] == TRIES:
                         raise UserError(f"{name} cannot be started (status {child.returncode}): its words are above")
                     log.warning("%s has ended with status %s: it is started again", name, child.returncode)
-                    children[name], begun[name] = subprocess.Popen(commands[name]), time.monotonic()
+                    children[name] = subprocess.Popen(commands[name], env=environment)
+                    begun[name] = time.monotonic()
     finally:
         _end(list(children.values()))
 
 
-def follow() -> None:
-    """This process ends with its parent, however that ends."""
+def follow() -> Settings:
+    """Begin as a child: with the parent's settings, and to end when it ends, however that is."""
     parent = os.getppid()
 
     def watch() -> None:
@@ -70,6 +70,7 @@ def follow() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+    return Settings.model_validate_json(os.environ.pop(TOLD))
 
 
 def _command(module: str, *arguments: str) -> list[str]:
@@ -84,11 +85,12 @@ def _devices(count: int) -> list[str]:
     return [found[i % len(found)] for i in range(count)]
 
 
-def _hung(house: House, names: Sequence[str]) -> list[str]:
-    """Those of the workers that have been silent for long."""
-    silent = workers.c.beat_at < time.time() - queue.STALE
-    with house.engine.connect() as connection:
-        return list(connection.scalars(sa.select(workers.c.id).where(silent, workers.c.id.in_(names))))
+def _hung(house: House, watch: queue.Watch, names: Sequence[str]) -> list[str]:
+    """Those of the workers that have been silent for long; nobody is, while the database is out."""
+    try:
+        return [name for name in watch.silent(house.engine) if name in names]
+    except tables.OUT:
+        return []
 
 
 def _end(children: Sequence[subprocess.Popen]) -> None:

@@ -5,6 +5,7 @@ turns however many videos each has sent (start-time fair queueing, Goyal et al. 
 in one transaction; its members stand in the table, so that whoever goes on with it repeats it.
 """
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from worldpatch.serve import webhooks
 from worldpatch.serve.errors import invalid
 from worldpatch.serve.ids import new
 from worldpatch.serve.tables import batches, progress, videos, workers, writing
+
+log = logging.getLogger(__name__)
 
 UNMEASURED = 1000.0  # patches times calls a second, until a worker has measured it
 STALE = 15.0  # seconds without a heartbeat until a worker counts as dead
@@ -41,6 +44,7 @@ def submit(connection: sa.Connection, row: dict[str, Any]) -> None:
     now = connection.scalar(sa.select(sa.func.min(videos.c.round)).where(waiting)) or 0
     turn = now if last is None else last + 1
     connection.execute(sa.insert(videos).values(**row, status=WAITING, round=turn))
+    log.info("queued", extra={"video": row["id"], "key": row["owner"], "prompt": row["facts"].get("prompt")})
 
 
 def order() -> tuple[sa.ColumnElement, ...]:
@@ -79,15 +83,50 @@ def claim(engine: sa.Engine, worker: str, fits: Callable[[Sequence[Waiting]], bo
         return batch, members
 
 
-def adopt(engine: sa.Engine, worker: str) -> list[str]:
-    """The unfinished batches of workers that no longer beat: they are this worker's now."""
+class Watch:
+    """Tells which workers are silent: those whose heartbeat has not changed for `STALE` seconds of this process's
+    looking. No two clocks are compared, so one that jumps or is wrong takes nobody's work away, and seconds in which
+    the database was out count for nobody's silence."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, tuple[float, float]] = {}  # worker -> (its last heartbeat, seconds of silence since)
+        self.looked = time.monotonic()
+
+    def silent(self, engine: sa.Engine) -> list[str]:
+        """To be asked again and again, once a second or more often."""
+        with engine.connect() as connection:
+            rows = connection.execute(sa.select(workers.c.id, workers.c.beat_at)).all()
+        now = time.monotonic()
+        passed, self.looked = min(1.0, now - self.looked), now
+        last, self.seen = self.seen, {}
+        for id, beat in rows:
+            former, silence = last.get(id, (None, 0.0))
+            self.seen[id] = beat, silence + passed if beat == former else 0.0
+        return [id for id, (_, silence) in self.seen.items() if silence > STALE]
+
+
+def adopt(engine: sa.Engine, worker: str, silent: Sequence[str]) -> list[str]:
+    """The unfinished batches of workers that are silent, or have taken their leave: they are this worker's now."""
+    with engine.connect() as connection:  # mostly there are none: the lock of writers is not taken for that
+        if not connection.scalar(sa.select(sa.func.count()).where(*_lost(worker, silent))):
+            return []
     with writing(engine) as connection:
-        dead = sa.select(workers.c.id).where(workers.c.beat_at < time.time() - STALE, workers.c.id != worker)
-        known = sa.select(workers.c.id)
-        lost = (batches.c.worker.in_(dead) | batches.c.worker.not_in(known)) & batches.c.finished_at.is_(None)
+        lost = sa.and_(*_lost(worker, silent))
         found = list(connection.scalars(sa.select(batches.c.id).where(lost).with_for_update(skip_locked=True)))
         connection.execute(sa.update(batches).where(batches.c.id.in_(found)).values(worker=worker))
         return found
+
+
+def _lost(worker: str, silent: Sequence[str]) -> tuple[sa.ColumnElement[bool], ...]:
+    own = batches.c.worker
+    dead = own.in_(silent) | own.not_in(sa.select(workers.c.id))
+    return dead, own != worker, batches.c.finished_at.is_(None)
+
+
+def leave(engine: sa.Engine, worker: str) -> None:
+    """A worker ends by itself: its unfinished batches are free for others at once, and wait for it otherwise."""
+    with writing(engine) as connection:
+        connection.execute(sa.delete(workers).where(workers.c.id == worker))
 
 
 def beat(engine: sa.Engine, worker: str, **told: Any) -> None:

@@ -171,23 +171,23 @@ def local(model: type[BaseModel], values: dict[str, Any], house: House, folder: 
         assert match, value
         name, place = match[1], match[2] or ""
         if name.startswith("@"):
-            _save(name, house)
-        return (name if name.startswith("@") else str(_local(name, house))) + place
+            _save(name, house, folder)
+        return (name if name.startswith("@") else str(_local(name, house, folder))) + place
 
     return with_files(model, values, path)
 
 
-def _save(name: str, house: House) -> None:
+def _save(name: str, house: House, folder: Path) -> None:
     """A character of a client becomes one of this worker's, under its id."""
     id = name.removeprefix("@")
     with house.engine.connect() as connection:
         told = connection.scalar(sa.select(tables.characters.c.told).where(tables.characters.c.id == id))
-    characters.save(id, house.local(objects.portrait(id)), told or "")
+    characters.save(id, house.local(objects.portrait(id), folder), told or "")
 
 
-def _local(name: str, house: House) -> Path:
+def _local(name: str, house: House, folder: Path) -> Path:
     if name.startswith("file-"):
-        return house.local(f"files/{name}")
+        return house.local(f"files/{name}", folder)
     if house.objects.size(objects.latents(name)) is not None:
-        house.local(objects.latents(name))  # beside the clip, where `generate.stored` looks for them
-    return house.local(objects.drawn(name))
+        house.local(objects.latents(name), folder)  # beside the clip, where `generate.stored` looks for them
+    return house.local(objects.drawn(name), folder)

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -36,6 +36,8 @@ class Settings(BaseModel):
     private_addresses: bool = Field(default=False, description="let image_url and webhooks reach private addresses")
     open: bool = Field(default=False, description="answer without keys, all requests as one client: for one's own desk")
     longest_job: float = Field(default=3600.0, gt=0, description="seconds of work that one video may take")
+    log_format: Literal["text", "json"] = Field(default="text", description="of what the processes say on stderr")
+    log_prompts: bool = Field(default=False, description="let prompts into the log, and what errors say of them")
     loras: dict[str, Path] = Field(default={}, description="adapters that may be asked for: name -> folder")
 
     @property

@@ -3,8 +3,13 @@
 Times are unix seconds. Everything that belongs to a client has the id of its key in `owner`: no query goes without it.
 """
 
-from collections.abc import Iterator
+import itertools
+import logging
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 import sqlalchemy as sa
 import sqlalchemy.event
@@ -22,8 +27,14 @@ from sqlalchemy import (
     Table,
     Text,
 )
+from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError
 
 metadata = MetaData()
+log = logging.getLogger(__name__)
+P = ParamSpec("P")
+T = TypeVar("T")
+
+LAYING = 0x776F726C64  # PostgreSQL's lock of whoever makes the tables
 
 
 def _table(name: str, *columns) -> Table:
@@ -77,6 +88,7 @@ batches = _table(  # what is drawn together; a workflow each
     Column("videos", JSON, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("finished_at", Float),
+    Column("weights", String),  # the fingerprint of those it was begun with
 )
 
 progress = _table(  # written often and by workers alone: apart from the row that clients wait for
@@ -147,6 +159,16 @@ deliveries = _table(
     Index("deliveries_due", "due_at"),
 )
 
+models = _table(  # added, removed and chosen while servers run: `weights`
+    "models",
+    Column("name", String, primary_key=True),
+    Column("fingerprint", String, primary_key=True),
+    Column("folder", String, nullable=False),
+    Column("since", Float, nullable=False),
+    Column("gone", Boolean, nullable=False),
+    Column("chosen_at", Float),  # when it became what sora-2 means
+)
+
 workers = _table(
     "workers",
     Column("id", String, primary_key=True),
@@ -157,18 +179,42 @@ workers = _table(
 )
 
 
+BUSY = 10.0  # seconds that a transaction waits for its turn or for a connection, before it counts as failed
+OUT = (OperationalError, InterfaceError, TimeoutError)
+"""What a database raises that restarts, is locked, is full or cannot be reached: the same again later may succeed."""
+
+
 def engine(url: str) -> sa.Engine:
-    """A database that many read while one writes: write-ahead logging where it is SQLite."""
+    """A database that many read while one writes: write-ahead logging where it is SQLite. What was asked is never told
+    in its errors, for prompts are part of that."""
     if not url.startswith("sqlite"):
-        return sa.create_engine(url, pool_size=20, max_overflow=20, pool_pre_ping=True)
-    made = sa.create_engine(url, connect_args={"timeout": 30, "check_same_thread": False})
+        return sa.create_engine(
+            sa.make_url(url).set(drivername="postgresql+psycopg"), pool_size=20, max_overflow=20, pool_pre_ping=True,
+            pool_timeout=BUSY, connect_args={"connect_timeout": max(1, int(BUSY))}, hide_parameters=True,
+        )  # fmt: skip
+    made = sa.create_engine(url, connect_args={"timeout": BUSY, "check_same_thread": False}, hide_parameters=True)
 
     @sqlalchemy.event.listens_for(made, "connect")
     def pragmas(connection, _) -> None:
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={1000 * BUSY:.0f}"):
             connection.execute(f"PRAGMA {pragma}")
 
     return made
+
+
+def lay(engine: sa.Engine) -> None:
+    """Make what is missing in a database: tables, and columns that an older version did not have. Several processes may
+    do so at once."""
+    with writing(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LAYING)))
+        metadata.create_all(connection)
+        for table in metadata.sorted_tables:
+            there = {column["name"] for column in sa.inspect(connection).get_columns(table.name)}
+            for column in table.columns:
+                if column.name not in there:
+                    kind = column.type.compile(engine.dialect)
+                    connection.exec_driver_sql(f'ALTER TABLE {table.name} ADD COLUMN "{column.name}" {kind}')
 
 
 @contextmanager
@@ -179,3 +225,24 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
         if engine.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         yield connection
+
+
+def patient(call: Callable[P, T]) -> Callable[P, T]:
+    """A call that may be repeated is, for as long as the database is out."""
+
+    @wraps(call)
+    def until_it_answers(*args: P.args, **kwargs: P.kwargs) -> T:
+        for wait in itertools.chain((0.1, 0.3), itertools.repeat(1.0)):
+            try:
+                return call(*args, **kwargs)
+            except OUT as error:
+                log.warning("the database is out, and is waited for: %s", told(error))
+                time.sleep(wait)
+        raise AssertionError("never ends")
+
+    return until_it_answers
+
+
+def told(error: Exception) -> str:
+    """The first line of what a database says."""
+    return str(getattr(error, "orig", None) or error).partition("\n")[0]

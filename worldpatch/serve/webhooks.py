@@ -3,6 +3,7 @@
 An event becomes rows of `deliveries` in the transaction that ends a video, so none is lost; a sender takes what is due.
 """
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -17,7 +18,7 @@ import sqlalchemy as sa
 from worldpatch.config import UserError
 from worldpatch.serve import net
 from worldpatch.serve.ids import new
-from worldpatch.serve.tables import deliveries, endpoints
+from worldpatch.serve.tables import deliveries, endpoints, writing
 
 EVENTS = ("video.completed", "video.failed")
 KEPT = 86400.0  # seconds that a replaced secret may go on signing
@@ -53,22 +54,32 @@ def emit(connection: sa.Connection, owner: str, kind: str, data: dict[str, Any])
 
 async def send_due(engine: sa.Engine, reach: net.Reach, most: int = 20) -> int:
     """Send what is due; how many were tried. One that fails is due again later, and given up after a day or so."""
-    with engine.begin() as connection:
-        if engine.dialect.name == "sqlite":
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        query = sa.select(deliveries).where(deliveries.c.due_at <= time.time()).limit(most)
-        rows = connection.execute(query.with_for_update(skip_locked=True)).mappings().all()
-        for row in rows:
-            _update(connection, row, due_at=time.time() + LEASE)
-        known = {e["id"]: e for e in connection.execute(sa.select(endpoints)).mappings()}
+    rows, known = await asyncio.to_thread(_take, engine, most)
     for row in rows:
         status = await send(row, known.get(row["endpoint"]), reach)
         tries = row["tries"] + 1
         over = status is None or 200 <= status < 300 or tries > len(BACKOFF)
         due = None if over else time.time() + BACKOFF[tries - 1]
-        with engine.begin() as connection:
-            _update(connection, row, due_at=due, tries=tries, status=status)
+        await asyncio.to_thread(_note, engine, row, due_at=due, tries=tries, status=status)
     return len(rows)
+
+
+def _take(engine: sa.Engine, most: int) -> tuple[list[Any], dict[str, Any]]:
+    """(deliveries that are due, and this sender's for a while; all endpoints by their ids)."""
+    query = sa.select(deliveries).where(deliveries.c.due_at <= time.time()).limit(most)
+    with engine.connect() as connection:  # mostly there are none: the lock of writers is not taken for that
+        if not connection.execute(query.limit(1)).first():
+            return [], {}
+    with writing(engine) as connection:
+        rows = connection.execute(query.with_for_update(skip_locked=True)).mappings().all()
+        for row in rows:
+            _update(connection, row, due_at=time.time() + LEASE)
+        return list(rows), {e["id"]: e for e in connection.execute(sa.select(endpoints)).mappings()}
+
+
+def _note(engine: sa.Engine, row: Any, **values: Any) -> None:
+    with writing(engine) as connection:
+        _update(connection, row, **values)
 
 
 async def send(row: Any, endpoint: Any, reach: net.Reach) -> int | None:

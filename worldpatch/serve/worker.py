@@ -9,35 +9,37 @@ import argparse
 import gc
 import logging
 import os
-import shutil
 import signal
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 import torch
 from dbos import DBOS, DBOSClient, DBOSConfig
-from sqlalchemy.exc import OperationalError
 
 from worldpatch import config, generate
 from worldpatch.config import UserError
 from worldpatch.flow.samplers import State
 from worldpatch.generate import drawing, lora, preview
 from worldpatch.generate.pipeline import Pipeline
-from worldpatch.serve import objects, queue, references, tables
+from worldpatch.serve import logs, objects, queue, references, tables, weights
 from worldpatch.serve.house import House
+from worldpatch.serve.kept import Kept
 from worldpatch.serve.made import moving, write
 from worldpatch.serve.processes import follow
 from worldpatch.serve.settings import Settings
 from worldpatch.types import Request, Shots
 
 log = logging.getLogger(__name__)
+P = ParamSpec("P")
+T = TypeVar("T")
 
 VERSION = "1"  # of what a workflow's steps mean: changed only when old jobs could not be gone on with
 POLL, BEAT, SHOWN = 0.1, 2.0, 0.5  # seconds between two looks, two heartbeats, two previews
@@ -56,6 +58,7 @@ class Desk:
     batch: str
     members: list[Any]  # rows of `videos` that are drawn
     jobs: list[generate.Job]
+    models: Path  # the folder of their model
     marks: Generator[drawing.Mark, None, list[Shots]]
     at: int
     work: float  # patches times calls in all
@@ -69,37 +72,59 @@ class Desk:
 class Worker:
     def __init__(self, house: House, id: str, device: str):
         self.house, self.id, self.device = house, id, device
+        self.kept, self.watch = Kept(house), queue.Watch()
         self.models: dict[tuple[str, ...], Pipeline] = {}
         self.previews: dict[tuple[str, ...], preview.Preview] = {}
         self.desk: Desk | None = None
         self.speed: float | None = None
         self.moved = time.monotonic()  # when something last happened
         self.shown = 0.0  # when the last preview was
-        self.over = threading.Event()
+        self.begun: set[str] = set()  # batches whose workflows this process runs
+        self.over = threading.Event()  # a group of steps under way ends after the present one
+        self.turn = threading.Lock()  # held while a step of a workflow runs
 
     # ------------------------------------------------------------------------------------------------------ the loop
 
     def run(self) -> None:
-        """Until SIGTERM; a batch under way is left at its last kept latents."""
+        """Until SIGTERM: then the sampler step under way ends, its latents are kept, and its batch is left to whoever
+        comes first, another worker or this one in its next life."""
         url = self.house.settings.workflows
         DBOS(config=_config(url, self.id))
+        logs.begin(self.house.settings, self.id)  # again, for DBOS has said by itself where its words go
         DBOS.launch()
         DBOS.register_queue(self.id, worker_concurrency=1, polling_interval_sec=POLL)
         client = DBOSClient(system_database_url=url)
+        tables.patient(self._say)()
         threading.Thread(target=self._beat, daemon=True).start()
-        for name in self.house.models:
-            self._pipeline(name, [])
-        for batch in self._open():
-            if not client.list_workflows(workflow_ids=[batch]):  # others are recovered by the launch
-                self._enqueue(client, batch)
+        for folder in self.house.models.values():
+            self._pipeline(folder, [])
+        mine = tables.patient(self._open)()
+        self.begun = {batch for batch in mine if client.list_workflows(workflow_ids=[batch])}  # recovered by the launch
         while not self.over.wait(POLL):
-            for batch in queue.adopt(self.house.engine, self.id):
-                log.warning("going on with %s, whose worker is gone", batch)
+            try:
+                self._look(client)
+            except tables.OUT as error:
+                log.warning("the database does not answer: %s", tables.told(error))
+                self.over.wait(1.0)
+        self.turn.acquire()  # for good: no step begins after the one under way
+        try:
+            queue.leave(self.house.engine, self.id)
+        except tables.OUT as error:
+            log.warning("left without taking leave: %s", tables.told(error))
+
+    def _look(self, client: DBOSClient) -> None:
+        """See what there is to be done, and begin it."""
+        for batch in queue.adopt(self.house.engine, self.id, self.watch.silent(self.house.engine)):
+            log.warning("going on with a batch whose worker is gone", extra={"batch": batch})
+        open = self._open()
+        if not open:
+            self.moved = time.monotonic()
+            found = queue.claim(self.house.engine, self.id, self._fit)
+            open = [found[0]] if found else []
+        for batch in open:
+            if batch not in self.begun:
                 self._enqueue(client, batch)
-            if not self._open():
-                self.moved = time.monotonic()
-                if found := queue.claim(self.house.engine, self.id, self._fit):
-                    self._enqueue(client, found[0])
+        self.begun = set(open)
 
     def _open(self) -> list[str]:
         mine = (tables.batches.c.worker == self.id, tables.batches.c.finished_at.is_(None))
@@ -130,14 +155,17 @@ class Worker:
         return sum(one.work for one in some) / calls <= POOL
 
     def _beat(self) -> None:
-        while True:
+        while not self.over.is_set():
             if time.monotonic() - self.moved < HUNG:
-                told = {"device": self.device, "models": list(self.house.models), "speed": self.speed}
                 try:
-                    queue.beat(self.house.engine, self.id, **told)
-                except OperationalError as error:  # a database that restarts
-                    log.warning("the database does not answer: %s", error)
+                    self._say()
+                except tables.OUT as error:
+                    log.warning("the database does not answer: %s", tables.told(error))
             time.sleep(BEAT)
+
+    def _say(self) -> None:
+        told = {"device": self.device, "models": list(self.house.models), "speed": self.speed}
+        queue.beat(self.house.engine, self.id, **told)
 
     # ------------------------------------------------------------------------------------------------------ drawing
 
@@ -155,6 +183,8 @@ class Worker:
                     self._keep(desk, at)
                     return "drawn"
                 self._tell(desk, mark, time.perf_counter() - begun)
+                if self.over.is_set():
+                    break
             self._keep(desk, at)
             desk.at = at + 1
             return "more"
@@ -169,24 +199,26 @@ class Worker:
         return self.desk
 
     def _laid(self, batch: str, at: int) -> Desk:
-        folder = self.folder(batch)
+        folder = self.kept.folder(batch)
         rows = self._members(batch)
-        begin = _newest(folder)
+        begin = self.kept.newest(batch)
         if begin is None and len(rows) == 1 and rows[0]["kept"]:
-            begin = _newest(self.folder(rows[0]["kept"]))
-        members, jobs = [], []
+            begin = self.kept.newest(rows[0]["kept"])
+        members, jobs, models = [], [], Path()
         for row in rows:
             try:
-                pipeline = self._pipeline(row["model"], row["request"]["loras"])
+                models = self._models(batch, row)
+                pipeline = self._pipeline(models, row["request"]["loras"])
                 jobs.append(generate.prepare(self._request(row, folder), pipeline))
                 members.append(row)
             except (UserError, MemoryError) as error:
                 self._fail(row["id"], error)
         if not members:
             raise Stopped
-        pipeline = self._pipeline(members[0]["model"], members[0]["request"]["loras"])
+        pipeline = self._pipeline(models, members[0]["request"]["loras"])
         marks = generate.drawn(jobs, pipeline, begin)
-        desk = Desk(batch, members, jobs, marks, at, sum(row["work"] for row in members), mark=begin)
+        log.info("drawing", extra={"videos": [row["id"] for row in members], "from": begin is not None})
+        desk = Desk(batch, members, jobs, models, marks, at, sum(row["work"] for row in members), mark=begin)
         if begin is not None:
             done = len(begin.drawn) and sum(latents.numel() for latents in begin.drawn) / pipeline.spec.channels
             desk.done = float(done) * self._calls(desk) * members[0]["request"]["steps"]
@@ -228,16 +260,8 @@ class Worker:
             raise Stopped
 
     def _keep(self, desk: Desk, at: int) -> None:
-        """Latents on disk; the two newest are kept. Without room for them the work goes on, unkept."""
-        if desk.mark is None:
-            return
-        folder = self.folder(desk.batch)
-        try:
-            desk.mark.write(folder / f"{at:06d}.mark")
-            for old in sorted(folder.glob("*.mark"))[:-2]:
-                old.unlink()
-        except OSError as error:
-            log.warning("latents of %s cannot be kept (%s): a crash would cost what is done", desk.batch, error)
+        if desk.mark is not None:
+            self.kept.keep(desk.batch, at, desk.mark)
 
     def _tell(self, desk: Desk, mark: drawing.Mark, seconds: float) -> None:
         self.moved = time.monotonic()
@@ -267,8 +291,8 @@ class Worker:
             latents = latents[:1] * (len(desk.jobs) == 1)
         for row, job in zip(desk.members, desk.jobs, strict=True):
             if first < len(latents):
-                pipeline = self._pipeline(row["model"], row["request"]["loras"])
-                name = (row["model"], *row["request"]["loras"])
+                pipeline = self._pipeline(desk.models, row["request"]["loras"])
+                name = self._name(desk.models, row["request"]["loras"])
                 if name not in self.previews:
                     self.previews[name] = preview.fitted(pipeline)
                 frames = self.previews[name].frames(latents[first])
@@ -284,9 +308,8 @@ class Worker:
 
     def publish(self, batch: str) -> None:
         """Decode, write and store every video of a drawn batch, and say that it is there."""
-        at = 1 + max((int(path.stem) for path in self.folder(batch).glob("*.mark")), default=-1)
         if self.desk is None or self.desk.batch != batch or self.desk.made is None:
-            self.desk = self._laid(batch, at)
+            self.desk = self._laid(batch, self.kept.next(batch))
             while self.desk.made is None:
                 try:
                     self.desk.mark = next(self.desk.marks)
@@ -298,8 +321,16 @@ class Worker:
             if self._unfinished(row["id"]):
                 try:
                     self._publish(row, job, own, desk)
-                except (UserError, MemoryError) as error:
+                except (UserError, MemoryError, OSError, objects.Failed) as error:
+                    self._clear(row["id"])
                     self._fail(row["id"], error)
+
+    def _clear(self, id: str) -> None:
+        """Nothing stays of a video that could not be kept whole."""
+        try:
+            self.house.objects.remove(f"videos/{id}")
+        except (OSError, objects.Failed) as error:
+            log.warning("parts of it stay in the store: %s", tables.told(error), extra={"video": id})
 
     def _unfinished(self, id: str) -> bool:
         cancelled, paused = queue.asked_to_stop(self.house.engine, [id])
@@ -310,13 +341,13 @@ class Worker:
         return status == queue.DRAWN
 
     def _publish(self, row: Any, job: generate.Job, shots: list[Shots], desk: Desk) -> None:
-        pipeline = self._pipeline(row["model"], row["request"]["loras"])
+        pipeline = self._pipeline(desk.models, row["request"]["loras"])
         self.moved = time.monotonic()
         queue.tell(self.house.engine, [row["id"]], stage="decode", share=0.98, step=0, steps=1, worker=self.id)
         (result,) = generate.developed([job], shots, pipeline)
         begun = time.perf_counter()
-        with tempfile.TemporaryDirectory(dir=self.folder(desk.batch)) as folder:
-            made = write(result, row, pipeline, Path(folder), self.house)
+        with tempfile.TemporaryDirectory(dir=self.kept.folder(desk.batch)) as folder:
+            made = write(result, row, pipeline, Path(folder), desk.models, self.house.objects)
             for path in sorted(Path(folder).rglob("*")):
                 if path.is_file():
                     self.house.objects.put(f"videos/{row['id']}/{path.relative_to(folder).as_posix()}", path)
@@ -327,13 +358,18 @@ class Worker:
         facts = {**made, "timings": {name: round(value, 4) for name, value in timings.items()}}
         with tables.writing(self.house.engine) as connection:
             queue.end(connection, row["id"], self.house.settings.keep_hours, result=facts)
+        spent = {name: round(1000 * value) for name, value in timings.items()}
+        log.info("completed", extra={"video": row["id"], "milliseconds": spent})
 
     def _fail(self, id: str, error: BaseException, code: str | None = None) -> None:
         known = {UserError: "invalid_value", MemoryError: "out_of_memory"}
         found = code or next((told for kind, told in known.items() if isinstance(error, kind)), "server_error")
         told = {"code": found, "message": str(error) or type(error).__name__}
+        if objects.full(error):
+            told = {"code": "disk_full", "message": "there was no room to keep the video: ask again when there is"}
         with tables.writing(self.house.engine) as connection:
             queue.end(connection, id, self.house.settings.keep_hours, error=told)
+        log.warning("failed", extra={"video": id, "code": told["code"]})
 
     def fail(self, batch: str, error: BaseException) -> None:
         """What went wrong is told by each video of a batch, not by the workflow."""
@@ -350,18 +386,34 @@ class Worker:
             connection.execute(sa.update(tables.batches).where(tables.batches.c.id == batch).values(**done))
             kept = connection.scalar(sa.select(tables.videos.c.id).where(tables.videos.c.kept == batch))
         if kept is None:
-            shutil.rmtree(self.folder(batch), ignore_errors=True)
+            self.kept.forget(batch)
 
     # ------------------------------------------------------------------------------------------------------------------
 
-    def folder(self, batch: str) -> Path:
-        found = self.house.settings.jobs / batch
-        found.mkdir(exist_ok=True)
-        return found
+    def _models(self, batch: str, row: Any) -> Path:
+        """The folder of the weights that a batch was begun with, in this life or another, or, where it begins, of those
+        that its model's name means now. Raises UserError where they are gone."""
+        known = tables.batches.c.id, tables.batches.c.weights
+        with tables.writing(self.house.engine) as connection:
+            found = dict(connection.execute(sa.select(*known).where(known[0].in_([batch, row["kept"]]))).all())
+            begun = found[batch] or found.get(row["kept"])
+            if begun is None:
+                folder = weights.served(connection, self.house.settings).get(row["model"])
+                if folder is None:
+                    raise UserError(f"the model {row['model']} is no longer served: ask for another one")
+            else:
+                folder = weights.folder(connection, self.house.settings, row["model"], begun)
+            now = sa.update(tables.batches).where(tables.batches.c.id == batch)
+            connection.execute(now.values(weights=weights.of(folder)))
+        return folder
 
-    def _pipeline(self, model: str, loras: list[str]) -> Pipeline:
+    @staticmethod
+    def _name(folder: Path, loras: list[str]) -> tuple[str, ...]:
+        return weights.of(folder), *loras
+
+    def _pipeline(self, folder: Path, loras: list[str]) -> Pipeline:
         """A model with its adapters; those asked for last stay in memory."""
-        name = (model, *loras)
+        name = self._name(folder, loras)
         if name not in self.models:
             if len(self.models) > 2:
                 self.models.pop(next(iter(self.models)))
@@ -370,18 +422,8 @@ class Worker:
             for text in loras:
                 own, _, scale = text.partition(":")
                 uses.append(lora.parse(str(self.house.settings.loras[own]) + (f":{scale}" if scale else "")))
-            self.models[name] = generate.load(self.house.models[model], self.device, uses)
+            self.models[name] = generate.load(folder, self.device, uses)
         return self.models[name]
-
-
-def _newest(folder: Path) -> drawing.Mark | None:
-    """The newest latents that can be read; None where there are none: the work begins anew."""
-    for path in sorted(folder.glob("*.mark"), reverse=True):
-        try:
-            return drawing.Mark.read(path)
-        except UserError as error:
-            log.warning("%s", error)
-    return None
 
 
 # --------------------------------------------------------------------------------------------------------- the workflow
@@ -394,17 +436,29 @@ def worker() -> Worker:
     return _worker
 
 
-@DBOS.step()
+def _step(call: Callable[P, T]) -> Callable[P, T]:
+    """A step of a workflow: none begins when the worker ends, and all wait for a database that is out."""
+
+    @DBOS.step(name=call.__name__)
+    @wraps(call)
+    def step(*args: P.args, **kwargs: P.kwargs) -> T:
+        with worker().turn, logs.about(batch=args[0]):
+            return tables.patient(call)(*args, **kwargs)
+
+    return step
+
+
+@_step
 def denoise(batch: str, at: int) -> str:
     return worker().denoise(batch, at)
 
 
-@DBOS.step()
+@_step
 def publish(batch: str) -> None:
     worker().publish(batch)
 
 
-@DBOS.step()
+@_step
 def close(batch: str) -> None:
     worker().close(batch)
 
@@ -418,8 +472,9 @@ def draw(batch: str) -> None:
         if found == "drawn":
             publish(batch)
     except Exception as error:
-        log.exception("%s failed", batch)
-        worker().fail(batch, error)
+        log.exception("a batch failed")
+        with worker().turn:
+            tables.patient(worker().fail)(batch, error)
     close(batch)
 
 
@@ -433,6 +488,7 @@ def _config(url: str, id: str) -> DBOSConfig:
 def main(settings: Settings, id: str, device: str) -> None:
     """A worker of this process, until SIGTERM."""
     global _worker
+    logs.begin(settings, id)
     os.environ["XDG_DATA_HOME"] = str((settings.home / "data").absolute())  # characters of clients lie there
     house = House(settings)
     _worker = Worker(house, id, device)
@@ -445,10 +501,7 @@ def main(settings: Settings, id: str, device: str) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("settings", help="as JSON")
     parser.add_argument("id")
     parser.add_argument("device")
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    follow()
-    main(Settings.model_validate_json(arguments.settings), arguments.id, arguments.device)
+    main(follow(), arguments.id, arguments.device)

@@ -49,6 +49,7 @@ Home = Annotated[House, Depends(house)]
 Videos = Annotated[Key, Depends(caller("videos"))]
 Files = Annotated[Key, Depends(caller("files"))]
 Images = Annotated[Key, Depends(caller("images"))]
+Metrics = Annotated[Key, Depends(caller("metrics"))]
 Webhooks = Annotated[Key, Depends(caller("webhooks"))]
 
 

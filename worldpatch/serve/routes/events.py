@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
 
+import anyio
 import sqlalchemy as sa
 from fastapi import APIRouter, Request
 from sse_starlette import EventSourceResponse
@@ -32,13 +33,19 @@ async def events(video_id: str, request: Request, home: Home, key: Videos) -> Ev
     again, it begins with where it stands."""
     look = partial(_one, video_id, home, key)
     await asyncio.to_thread(look)  # so that a wrong id is a plain 404
-    return EventSourceResponse(_told(look, request, ends=True), ping=15)
+    return _stream(look, request, ends=True)
 
 
 @router.get("/events", response_class=EventSourceResponse)
 async def events_of_key(request: Request, home: Home, key: Videos) -> EventSourceResponse:
     """The same of all videos of a key: those that are not over, and those that come. It does not end by itself."""
-    return EventSourceResponse(_told(partial(_all, time.time(), home, key), request, ends=False), ping=15)
+    return _stream(partial(_all, time.time(), home, key), request, ends=False)
+
+
+def _stream(look: Callable[[], list[Video]], request: Request, *, ends: bool) -> EventSourceResponse:
+    ending = anyio.Event()  # the server's
+    told = _told(look, request, ending, ends=ends)
+    return EventSourceResponse(told, ping=15, shutdown_event=ending, shutdown_grace_period=4 * LOOK)
 
 
 def _one(id: str, home: House, key: Key) -> list[Video]:
@@ -55,10 +62,13 @@ def _all(since: float, home: House, key: Key) -> list[Video]:
         return [tell(row, connection, home) for row in rows]
 
 
-async def _told(look: Callable[[], list[Video]], request: Request, *, ends: bool) -> AsyncIterator[dict[str, str]]:
+async def _told(
+    look: Callable[[], list[Video]], request: Request, ending: anyio.Event, *, ends: bool
+) -> AsyncIterator[dict[str, Any]]:
     """What changes, look after look, until nobody listens or, with `ends`, all is over."""
+    yield {"retry": 1000}  # milliseconds until a client comes again to a server that ended
     seen: dict[str, Any] = {}
-    while not await request.is_disconnected():
+    while not (ending.is_set() or await request.is_disconnected()):
         found = await asyncio.to_thread(look)
         for video in found:
             state, previews = seen.get(video.id, (None, 0))
