@@ -18,7 +18,7 @@ from worldpatch.serve.house import House
 from worldpatch.serve.ids import new
 from worldpatch.serve.keys import Rate
 from worldpatch.serve.metrics import Metrics
-from worldpatch.serve.routes import characters, content, context, events, files, health, images, models, videos
+from worldpatch.serve.routes import characters, content, context, events, files, health, images, models, verify, videos
 from worldpatch.serve.routes import webhooks as endpoints
 from worldpatch.serve.settings import Settings
 
@@ -39,16 +39,8 @@ def make(settings: Settings) -> FastAPI:
     if settings.open:
         context.ensure_open(house)
     errors.install(app)
-    for part in (
-        characters,
-        videos,
-        content,
-        events,
-        files,
-        images,
-        endpoints,
-        models,
-    ):  # fixed paths before {video_id}
+    parts = (characters, verify, videos, content, events, files, images, endpoints, models)
+    for part in parts:  # fixed paths before {video_id}
         app.include_router(part.router, prefix="/v1")
     app.include_router(health.router)
     app.add_middleware(Around, largest=settings.largest_upload, metrics=app.state.metrics)

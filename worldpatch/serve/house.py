@@ -2,11 +2,12 @@
 
 import re
 import time
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from worldpatch.config import UserError
 from worldpatch.generate.pipeline import Pipeline, outline
+from worldpatch.generate.provenance import Provenance, prepared
 from worldpatch.serve import tables, weights
 from worldpatch.serve.errors import ApiError
 from worldpatch.serve.objects import Objects
@@ -43,6 +44,11 @@ class House:
     def outlines(self) -> dict[str, Pipeline]:
         """What each model can make, without its weights."""
         return {name: _outline(folder) for name, folder in self.models.items()}
+
+    @cached_property
+    def provenance(self) -> Provenance:
+        """Who marks and signs what is made."""
+        return prepared(self.settings.provenance)
 
     def named(self, model: str | None) -> str:
         """The model that a client means. Raises ApiError 404 on one that is not served."""

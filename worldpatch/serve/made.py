@@ -13,22 +13,30 @@ from PIL import Image
 
 from worldpatch.generate import files
 from worldpatch.generate.pipeline import Pipeline
+from worldpatch.safety.credentials import Ingredient
 from worldpatch.serve import objects
+from worldpatch.serve.house import House
 from worldpatch.serve.objects import Objects
-from worldpatch.types import Result
+from worldpatch.types import Request, Result
 from worldpatch.video import read
 from worldpatch.video import write as video
 from worldpatch.video.resize import fit
 
+WHOLE = ("video.mp4", "picture.png")
+SIGNED = (*WHOLE, "thumbnail.webp", "spritesheet.jpg")
 SHOWN = 16  # frames of a sprite sheet at most, in rows of four
 PREVIEW = 256  # pixels of a preview's longer side
 WIDEST_GIF = 480  # pixels of the longer side of a GIF, at most
 SPRITE = 160  # pixels of its frames' longer side, at most
 
 
-def write(result: Result, row: Any, pipeline: Pipeline, folder: Path, model: Path, store: Objects) -> dict[str, Any]:
-    """The files of every variant, in a folder each: what was drawn with its latents, and what is
-    shown. What is told of them: size, seconds and rate."""
+def write(
+    result: Result, row: Any, pipeline: Pipeline, folder: Path, model: Path, parts: tuple[Ingredient, ...], house: House
+) -> dict[str, Any]:
+    """The files of every variant, in a folder each: what was drawn with its latents, and, marked and signed, what is
+    shown. What is told of them: size, seconds, rate, provenance, and the numbers of the watermarks.
+
+    `parts` are what the video is made of. What was drawn stays as it is: what goes on from it begins there."""
     facts = row["facts"]
     recipe = files.recipe(result.request, model)
     height, width = result.frames.shape[2:4]
@@ -36,6 +44,7 @@ def write(result: Result, row: Any, pipeline: Pipeline, folder: Path, model: Pat
     count = result.frames.shape[1]
     if facts["seconds"]:  # drawn in whole groups of frames, shown for as long as was asked
         count = min(count, max(1, round(facts["seconds"] * result.rate)))
+    marks: list[int | None] = []
     for k, frames in enumerate(result.frames.numpy()):
         own = folder / str(k)
         own.mkdir(parents=True)
@@ -43,11 +52,28 @@ def write(result: Result, row: Any, pipeline: Pipeline, folder: Path, model: Pat
         seen = frames[:count]
         if shown != (width, height):
             seen = fit(seen, shown[1], shown[0])
+        seen, mark = house.provenance.mark(seen, named(row["id"], k))
+        marks.append(mark)
         if len(seen) == 1:
             video.write(own / "picture.png", seen, result.rate)
-        _video(seen, result.rate, own / "video.mp4", lambda n, k=k: objects.part(row["id"], n, k), store)
+        _video(seen, result.rate, own / "video.mp4", lambda n, k=k: objects.part(row["id"], n, k), house.objects)
         _pictures(seen, own)
-    return {"size": list(shown), "seconds": round(count / result.rate, 3), "rate": result.rate}
+        for name in SIGNED:
+            if (own / name).exists():
+                told = mark if name in WHOLE else None  # smaller pictures may have lost it
+                id = named(row["id"], k)
+                claim = house.provenance.claim(result.request, recipe.fingerprint, name, id, told, parts)
+                house.provenance.sign(own / name, claim)
+    return {
+        "size": list(shown), "seconds": round(count / result.rate, 3), "rate": result.rate, "marks": marks,
+        "fingerprint": recipe.fingerprint,
+        "provenance": house.provenance.told(),
+    }  # fmt: skip
+
+
+def named(video: str, variant: int) -> str:
+    """What credentials and watermarks call a variant."""
+    return video if variant == 0 else f"{video}-{variant}"
 
 
 def _video(frames: np.ndarray, rate: float, path: Path, name: Callable[[int], str], store: Objects) -> None:
@@ -87,6 +113,16 @@ def _frame(number: int) -> Callable[[Path, Path], None]:
         Image.fromarray(frames[number]).save(path)
 
     return make
+
+
+def sign_derived(path: Path, source: Path, row: Any, variant: int, house: House) -> None:
+    """What comes out of a video's file is signed as that; a zip holds no credentials."""
+    if path.suffix != ".zip":
+        part = Ingredient(path=source, relationship="parentOf", title=row["id"])
+        request = Request(**{**row["request"], "loras": tuple(row["request"]["loras"])})
+        id = named(row["id"], variant)
+        claim = house.provenance.claim(request, row["result"]["fingerprint"], path.name, id, None, (part,))
+        house.provenance.sign(path, claim)
 
 
 DERIVED: dict[str, Callable[[Path, Path], None]] = {

@@ -18,6 +18,8 @@ from pydantic import BaseModel
 from worldpatch.config import UserError
 from worldpatch.generate import characters
 from worldpatch.generate.ops._files import FileMark, with_files
+from worldpatch.generate.provenance import RELATIONSHIPS
+from worldpatch.safety.credentials import Ingredient
 from worldpatch.serve import net, objects, tables
 from worldpatch.serve.errors import invalid, missing
 from worldpatch.serve.house import House
@@ -65,13 +67,14 @@ async def named(model: type[BaseModel], values: dict[str, Any], house: House, ow
     return with_files(model, values, lambda mark, value, where: known[where])
 
 
-async def picture(value: Any, where: str, house: House, owner: str) -> Path:
-    """The file, on this machine, of something that a client names. Raises ApiError as `named` does."""
+async def file(value: Any, where: str, house: House, owner: str, folder: Path) -> Path:
+    """A file that a client sends or names, on this machine (under `folder`, unless the store is one). Raises ApiError
+    as `named` does."""
     name = await _name(FileMark("media"), value, where, house, owner)
     match = NAMED.fullmatch(name)
     if match is None or not match[1].startswith("file-"):
-        raise invalid(f"{where} {name!r}: send a picture, or name a file", where)
-    return await asyncio.to_thread(house.local, f"files/{match[1]}")
+        raise invalid(f"{where} {name!r}: send a file, or name one", where)
+    return await asyncio.to_thread(house.local, f"files/{match[1]}", folder)
 
 
 async def _name(mark: FileMark, value: Any, where: str, house: House, owner: str) -> Any:
@@ -175,6 +178,24 @@ def local(model: type[BaseModel], values: dict[str, Any], house: House, folder: 
         return (name if name.startswith("@") else str(_local(name, house, folder))) + place
 
     return with_files(model, values, path)
+
+
+def lineage(model: type[BaseModel], values: dict[str, Any], house: House, folder: Path) -> tuple[Ingredient, ...]:
+    """What a video is made of, for its credentials: of our own videos what was shown and signed."""
+    found: dict[str, Ingredient] = {}
+
+    def note(mark: FileMark, value: Any, where: str) -> Any:
+        match = NAMED.fullmatch(value) if mark.kind in ("media", "who") else None
+        if match is not None:
+            id = match[1].removeprefix(characters.MARK)
+            kind = id.replace("-", "_").partition("_")[0]
+            name = {"file": f"files/{id}", "video": objects.shown(id, "video.mp4"), "char": objects.portrait(id)}[kind]
+            part = Ingredient(path=house.local(name, folder), relationship=RELATIONSHIPS[mark.role], title=id)
+            found.setdefault(id, part)
+        return value
+
+    with_files(model, values, note)
+    return tuple(found.values())
 
 
 def _save(name: str, house: House, folder: Path) -> None:

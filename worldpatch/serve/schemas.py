@@ -213,6 +213,26 @@ class Estimate(BaseModel):
     work: float
 
 
+class Verify(Body):
+    """POST /videos/verify."""
+
+    file: FileOr
+
+
+class Verdict(BaseModel):
+    """`outcome`: "found" are credentials that are trusted here, or a watermark; or those of a "stranger", or "nothing",
+    or "damaged" ones."""
+
+    object: Literal["video.verdict"] = "video.verdict"
+    outcome: Literal["found", "stranger", "nothing", "damaged"]
+    credentials: dict[str, Any] | None
+    watermark: dict[str, Any] | None
+    not_looked_for: dict[str, str]
+    told: list[str]
+    made_here: bool
+    video_ids: list[str]
+
+
 class Page(BaseModel):
     """A list by cursor: without `last_id` the SDK stops silently after the first page."""
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from worldpatch.config import UserError
+from worldpatch.generate import provenance
 
 PREFIX = "WORLDPATCH_"
 
@@ -38,6 +39,15 @@ class Settings(BaseModel):
     longest_job: float = Field(default=3600.0, gt=0, description="seconds of work that one video may take")
     log_format: Literal["text", "json"] = Field(default="text", description="of what the processes say on stderr")
     log_prompts: bool = Field(default=False, description="let prompts into the log, and what errors say of them")
+    sign: bool = Field(default=True, description="sign what is made with content credentials")
+    watermark: bool = Field(default=True, description="mark frames with the number of their video")
+    tell_prompt: bool = Field(default=False, description="let the prompt into what is signed")
+    certificate: Path | None = Field(
+        default=None, description="PEM of the chain that signs; none: one of our own making"
+    )
+    certificate_key: Path | None = Field(default=None, description="PEM of its private key")
+    timestamp_url: str | None = Field(default=None, description="a time-stamp authority that signatures are shown to")
+    anchors: Path | None = Field(default=None, description="PEM of authorities whose signatures are trusted")
     loras: dict[str, Path] = Field(default={}, description="adapters that may be asked for: name -> folder")
 
     @property
@@ -48,6 +58,12 @@ class Settings(BaseModel):
     def workflows(self) -> str:
         """URL of DBOS's own tables."""
         return self.database or f"sqlite:///{self.home / 'workflows.sqlite'}"
+
+    @property
+    def provenance(self) -> provenance.Settings:
+        """How what is made is marked and signed."""
+        own = {name: getattr(self, name) for name in provenance.Settings.__dataclass_fields__ if name != "home"}
+        return provenance.Settings(home=self.home / "credentials", **own)
 
     @property
     def jobs(self) -> Path:

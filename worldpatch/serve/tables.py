@@ -81,6 +81,14 @@ videos = _table(
     Index("videos_waiting", "status", "priority", "round", "created_at"),
 )
 
+marks = _table(  # the numbers that watermarks hold; two videos may share one
+    "marks",
+    Column("number", sa.BigInteger, nullable=False),
+    Column("video", String, ForeignKey("videos.id", ondelete="CASCADE"), primary_key=True),
+    Column("variant", Integer, primary_key=True),
+    Index("marks_by_number", "number"),
+)
+
 batches = _table(  # what is drawn together; a workflow each
     "batches",
     Column("id", String, primary_key=True),

@@ -347,17 +347,24 @@ class Worker:
         (result,) = generate.developed([job], shots, pipeline)
         begun = time.perf_counter()
         with tempfile.TemporaryDirectory(dir=self.kept.folder(desk.batch)) as folder:
-            made = write(result, row, pipeline, Path(folder), desk.models, self.house.objects)
-            for path in sorted(Path(folder).rglob("*")):
+            parts = Path(folder) / "parts"
+            kind = config.resolve("generate/ops", row["request"]["ability"]).Params
+            given = references.lineage(kind, row["request"]["params"], self.house, parts)
+            made = write(result, row, pipeline, Path(folder) / "made", desk.models, given, self.house)
+            for path in sorted((Path(folder) / "made").rglob("*")):
                 if path.is_file():
-                    self.house.objects.put(f"videos/{row['id']}/{path.relative_to(folder).as_posix()}", path)
+                    name = path.relative_to(Path(folder) / "made").as_posix()
+                    self.house.objects.put(f"videos/{row['id']}/{name}", path)
         timings = {
             "queue": row["started_at"] - row["created_at"], "denoise": desk.denoised, **result.seconds,
             "encode": time.perf_counter() - begun,
         }  # fmt: skip
         facts = {**made, "timings": {name: round(value, 4) for name, value in timings.items()}}
         with tables.writing(self.house.engine) as connection:
-            queue.end(connection, row["id"], self.house.settings.keep_hours, result=facts)
+            if queue.end(connection, row["id"], self.house.settings.keep_hours, result=facts):
+                numbers = [{"number": n, "video": row["id"], "variant": k} for k, n in enumerate(made["marks"]) if n]
+                if numbers:
+                    connection.execute(sa.insert(tables.marks), numbers)
         spent = {name: round(1000 * value) for name, value in timings.items()}
         log.info("completed", extra={"video": row["id"], "milliseconds": spent})
 

@@ -55,7 +55,7 @@ async def content(
     name = objects.shown(video_id, file, index)
     size = await asyncio.to_thread(home.objects.size, name)
     if size is None and variant in made.DERIVED:
-        size = await asyncio.to_thread(_derive, video_id, variant, index, home)
+        size = await asyncio.to_thread(_derive, row, variant, index, home)
     if size is None:
         raise ApiError(
             404, f"{variant} of {video_id} is not there yet: ask again in a while", code="video_not_ready",
@@ -95,12 +95,14 @@ def _fetchable(row: Any) -> None:
         raise ApiError(404, f"video {row['id']} has expired: make it again", code="video_expired")
 
 
-def _derive(id: str, variant: str, index: int, home: House) -> int | None:
+def _derive(row: Any, variant: str, index: int, home: House) -> int | None:
     """Make what nobody has asked for before, and keep it; its bytes."""
-    file, _ = TYPES[variant]
+    id, (file, _) = row["id"], TYPES[variant]
     with tempfile.TemporaryDirectory(dir=home.settings.jobs) as folder:
         path = Path(folder) / file
-        made.DERIVED[variant](home.local(objects.shown(id, "video.mp4", index)), path)
+        source = home.local(objects.shown(id, "video.mp4", index), Path(folder))
+        made.DERIVED[variant](source, path)
+        made.sign_derived(path, source, row, index, home)
         home.objects.put(objects.shown(id, file, index), path)
         return path.stat().st_size
 

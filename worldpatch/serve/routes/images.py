@@ -66,8 +66,8 @@ def _draft(ability: str, params: dict[str, Any], fields: NewImage, home: House) 
 
 async def _white(mask: Any, home: House, key: Key) -> dict[str, str]:
     """OpenAI's masks are transparent where to draw, ours white: the name of one of ours."""
-    named = await references.picture(mask, "mask", home, key.id)
     with tempfile.TemporaryDirectory(dir=home.settings.jobs) as folder:
+        named = await references.file(mask, "mask", home, key.id, Path(folder))
         path = Path(folder) / "mask.png"
         await asyncio.to_thread(_whiten, named, path)
         return {"file_id": await references.keep(home, key.id, path, "mask.png", references.PURPOSE, 1.0)}
