@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("obstore")
 from fastapi.testclient import TestClient  # noqa: E402
 
-from tests.serve.peers import free_port  # noqa: E402
+from benchmarks._server import free_port  # noqa: E402
 from worldpatch.serve import app, objects  # noqa: E402
 from worldpatch.serve.ids import new  # noqa: E402
 from worldpatch.serve.settings import Settings  # noqa: E402

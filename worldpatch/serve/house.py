@@ -5,6 +5,7 @@ import time
 from functools import cached_property, lru_cache
 from pathlib import Path
 
+from worldpatch import config
 from worldpatch.config import UserError
 from worldpatch.generate.pipeline import Pipeline, outline
 from worldpatch.generate.provenance import Provenance, prepared
@@ -58,6 +59,12 @@ class House:
             known = ", ".join((*self.models, "sora-2"))
             raise ApiError(404, f"no model {model!r}; served are {known}", code="model_not_found", param="model")
         return model
+
+    def ready(self) -> None:
+        """Load what the first request would otherwise wait for: outlines of the models, parameters of the abilities."""
+        _ = self.outlines
+        for ability in config.available("generate/ops"):
+            config.resolve("generate/ops", ability)
 
     def local(self, name: str, folder: Path) -> Path:
         """An object as a file of this machine, to be read only: under `folder`, unless the store is one itself."""
