@@ -1,0 +1,74 @@
+"""A small classifier of prompts: hashed character n-grams and logistic regression, in numpy alone.
+
+A text is read in windows of some two hundred characters, since a few words weigh little in a long text; the likeliest window of any
+reading decides. `benchmarks/policy/train.py` made the weights, `classifier.npz`, from templates of our own.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+
+import numpy as np
+from jaxtyping import Float, Int8
+
+BUCKETS = 1 << 14
+LENGTHS = (2, 3, 4, 5)  # of n-grams
+WINDOW, STRIDE = 200, 120  # characters
+MOST = 64_000  # characters read, over all readings
+ORDINARY = "ordinary"
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """`weights` in steps of `scale` per class, one class of them ORDINARY."""
+
+    classes: tuple[str, ...]
+    weights: Int8[np.ndarray, "classes buckets"]
+    bias: Float[np.ndarray, " classes"]
+    scale: float
+
+    def probabilities(self, text: str) -> Float[np.ndarray, "windows classes"]:
+        """Of each class, for every window of a plain text."""
+        scores = []
+        for start in range(0, max(1, len(text) - WINDOW + STRIDE), STRIDE):
+            found = grams(text[start : start + WINDOW])
+            total = self.weights[:, found].sum(axis=1, dtype=np.int64) * self.scale / max(1.0, len(found) ** 0.5)
+            scores.append(total + self.bias)
+        likely = np.exp(np.stack(scores) - np.max(scores, axis=1, keepdims=True))
+        return likely / likely.sum(axis=1, keepdims=True)
+
+    def judge(self, texts: list[str], categories: frozenset[str]) -> tuple[str, float]:
+        """The likeliest of these categories and the probability of not being ordinary, in the worst window of the readings."""
+        left, best = MOST, ("", 0.0)
+        wanted = [at for at, name in enumerate(self.classes) if name in categories]
+        for text in texts:
+            if left <= 0 or not wanted:
+                break
+            likely = self.probabilities(text[:left])[:, wanted]
+            left -= len(text)
+            worst = likely[likely.sum(axis=1).argmax()]
+            if worst.sum() > best[1]:
+                best = (self.classes[wanted[int(worst.argmax())]], float(worst.sum()))
+        return best
+
+
+def grams(text: str) -> np.ndarray:
+    """The buckets of a text's character n-grams, each once; digits are alike."""
+    codes = np.frombuffer(f" {text} ".encode("utf-32-le"), np.uint32).astype(np.uint64)
+    codes = np.where((codes >= 48) & (codes < 58), 48, codes).astype(np.uint64)
+    found = []
+    for length in LENGTHS:
+        if len(codes) >= length:
+            value = np.full(len(codes) - length + 1, length, np.uint64)
+            for at in range(length):
+                value = (value ^ codes[at : at + len(value)]) * np.uint64(0x100000001B3)  # FNV-1a over code points
+            found.append((value ^ (value >> np.uint64(29))) % np.uint64(BUCKETS))
+    return np.unique(np.concatenate(found)).astype(np.int64)
+
+
+@lru_cache(1)
+def shipped() -> Classifier:
+    """The weights that ship."""
+    with resources.files(__package__).joinpath("classifier.npz").open("rb") as file:
+        values = np.load(file)
+        return Classifier(tuple(map(str, values["classes"])), values["weights"], values["bias"], float(values["scale"]))

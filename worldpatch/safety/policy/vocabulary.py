@@ -1,0 +1,133 @@
+"""Words that rules speak of: terms in, and for every text the places where each group of terms is found.
+
+A term is a word ("naked"), a stem ("decapitat*": at most TAIL letters may follow), or several of these in a row
+("pipe bomb*"). `<18` as a part stands for a number below eighteen, in digits or in words. Scripts that leave no spaces are
+read letter by letter, so that a word of theirs is a row of letters.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from worldpatch.safety.policy.plain import plain
+
+LETTERS = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"  # Thai, kana and Han: each a token
+MARKED = "\u0900-\u0963\u0966-\u0dff"  # scripts of India: their vowel signs are no letters to \w
+TOKEN = re.compile(rf"[{LETTERS}]|\d+|(?:[^\W\d_{LETTERS}]|[{MARKED}])+")
+SINGLE = re.compile(rf"[{LETTERS}]")
+ARABIC = re.compile(r"^(?:[\u0648\u0641]?(?:\u0628\u0627\u0644|\u0643\u0627\u0644|\u0627\u0644|\u0644\u0644)|[\u0648\u0641\u0628\u0644])(?=..)")
+TAIL = 7  # letters that may follow a stem
+YOUNG = 18
+NUMBERS = (
+    "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen".split()
+)
+
+Part = tuple[str, bool]
+"""A word, and whether others may begin with it."""
+
+
+@dataclass(frozen=True)
+class Token:
+    """A word of a text, and where it stands: words are two apart, letters of scripts without spaces one."""
+
+    text: str
+    at: int
+
+
+@dataclass(frozen=True)
+class Hit:
+    """Tokens `first` to `last` (by number) are a term of a group; `begin` and `end` are their places."""
+
+    first: int
+    last: int
+    begin: int
+    end: int
+
+
+def tokens(text: str) -> list[Token]:
+    """The words of a plain text in order."""
+    found, at = [], 0
+    for match in TOKEN.finditer(text):
+        found.append(Token(match[0], at))
+        at += 1 if SINGLE.match(match[0]) else 2
+    return found
+
+
+class Vocabulary:
+    """Groups of terms, made ready to be found in one pass over a text."""
+
+    def __init__(self, groups: Mapping[str, Iterable[str]]):
+        self._starts: dict[str, list[tuple[tuple[Part, ...], str]]] = {}
+        self._words: set[str] = set()
+        self._stems: dict[str, list[str]] = {}
+        for group, terms in groups.items():
+            for term in terms:
+                self._add(_parts(term), group)
+
+    def _add(self, parts: tuple[Part, ...], group: str) -> None:
+        word, open_end = parts[0]
+        key = f"{word[:3]}*" if open_end else word
+        self._starts.setdefault(key, []).append((parts, group))
+        for word, open_end in parts:
+            if SINGLE.match(word) or word == "<18":
+                continue
+            if open_end:
+                self._stems.setdefault(word[:3], []).append(word)
+            else:
+                self._words.add(word)
+
+    @property
+    def words(self) -> frozenset[str]:
+        """All whole words and stems."""
+        return frozenset(self._words).union(*self._stems.values())
+
+    def listed(self, word: str, tail: int = TAIL) -> bool:
+        """Is this a word of some term?"""
+        if word in self._words:
+            return True
+        stems = (*self._stems.get(word[:3], ()), *self._stems.get(word[:2], ()))
+        return any(word.startswith(stem) and len(word) - len(stem) <= tail for stem in stems)
+
+    def find(self, found: list[Token]) -> dict[str, list[Hit]]:
+        """Group -> where its terms stand, in order of their beginnings."""
+        hits: dict[str, list[Hit]] = {}
+        for number, token in enumerate(found):
+            for form in forms(token.text):
+                for key in (form, f"{form[:3]}*", f"{form[:2]}*", "<18") if len(form) > 2 else (form, f"{form}*", "<18"):
+                    for parts, group in self._starts.get(key, ()):
+                        last = number + len(parts) - 1
+                        if last < len(found) and all(
+                            _fits(part, other.text) for part, other in zip(parts, found[number : last + 1], strict=True)
+                        ):
+                            hits.setdefault(group, []).append(Hit(number, last, token.at, found[last].at))
+        return hits
+
+
+def forms(word: str) -> tuple[str, ...]:
+    """A word as it stands and, in Arabic, without the article and what else is written in front."""
+    if not "\u0600" <= word[0] <= "\u06ff":
+        return (word,)
+    bare = ARABIC.sub("", word)
+    return (word,) if bare == word else (word, bare)
+
+
+def _parts(term: str) -> tuple[Part, ...]:
+    """The parts of a term, in the letters that `plain` leaves."""
+    parts: list[Part] = []
+    for piece in term.split():
+        if piece == "<18":
+            parts.append(("<18", False))
+            continue
+        words = TOKEN.findall(plain(piece.rstrip("*")))
+        parts += [(word, False) for word in words[:-1]]
+        parts.append((words[-1], piece.endswith("*")))
+    return tuple(parts)
+
+
+def _fits(part: Part, text: str) -> bool:
+    word, open_end = part
+    if word == "<18":
+        return (text.isdecimal() and len(text) < 3 and int(text) < YOUNG) or text in NUMBERS
+    if open_end:
+        return any(form.startswith(word) and len(form) - len(word) <= TAIL for form in forms(text))
+    return text == word or word in forms(text)
