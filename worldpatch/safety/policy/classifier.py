@@ -14,7 +14,7 @@ from jaxtyping import Float, Int8
 BUCKETS = 1 << 14
 LENGTHS = (2, 3, 4, 5)  # of n-grams
 WINDOW, STRIDE = 200, 120  # characters
-MOST = 64_000  # characters read, over all readings
+MOST = 40_000  # characters read, over all readings
 ORDINARY = "ordinary"
 
 
@@ -29,13 +29,17 @@ class Classifier:
 
     def probabilities(self, text: str) -> Float[np.ndarray, "windows classes"]:
         """Of each class, for every window of a plain text."""
-        scores = []
-        for start in range(0, max(1, len(text) - WINDOW + STRIDE), STRIDE):
-            found = grams(text[start : start + WINDOW])
-            total = self.weights[:, found].sum(axis=1, dtype=np.int64) * self.scale / max(1.0, len(found) ** 0.5)
-            scores.append(total + self.bias)
-        likely = np.exp(np.stack(scores) - np.max(scores, axis=1, keepdims=True))
-        return likely / likely.sum(axis=1, keepdims=True)
+        size, found = len(text) + 2, grams(text)
+        sums = np.zeros((len(self.classes), size + 1), np.float32)
+        for buckets in found:
+            sums[:, 1 : len(buckets) + 1] += self.weights[:, buckets]
+        sums = sums.cumsum(axis=1, dtype=np.float64)
+        starts = np.arange(0, max(1, size - WINDOW + STRIDE), STRIDE)
+        ends = np.minimum(starts + WINDOW, size)
+        norm = np.sqrt(np.maximum(1, len(LENGTHS) * (ends - starts)))
+        scores = (sums[:, ends] - sums[:, starts]) * self.scale / norm + self.bias[:, None]
+        likely = np.exp(scores - scores.max(axis=0))
+        return (likely / likely.sum(axis=0)).T
 
     def judge(self, texts: list[str], categories: frozenset[str]) -> tuple[str, float]:
         """The likeliest of these categories and the probability of not being ordinary, in the worst window of the readings."""
@@ -52,18 +56,17 @@ class Classifier:
         return best
 
 
-def grams(text: str) -> np.ndarray:
-    """The buckets of a text's character n-grams, each once; digits are alike."""
+def grams(text: str) -> list[np.ndarray]:
+    """The buckets of a text's character n-grams by their beginnings, an array per length; digits are alike."""
     codes = np.frombuffer(f" {text} ".encode("utf-32-le"), np.uint32).astype(np.uint64)
-    codes = np.where((codes >= 48) & (codes < 58), 48, codes).astype(np.uint64)
+    codes[(codes >= 48) & (codes < 58)] = 48
     found = []
     for length in LENGTHS:
-        if len(codes) >= length:
-            value = np.full(len(codes) - length + 1, length, np.uint64)
-            for at in range(length):
-                value = (value ^ codes[at : at + len(value)]) * np.uint64(0x100000001B3)  # FNV-1a over code points
-            found.append((value ^ (value >> np.uint64(29))) % np.uint64(BUCKETS))
-    return np.unique(np.concatenate(found)).astype(np.int64)
+        value = np.full(max(0, len(codes) - length + 1), length, np.uint64)
+        for at in range(length):
+            value = (value ^ codes[at : at + len(value)]) * np.uint64(0x100000001B3)  # FNV-1a over code points
+        found.append(((value ^ (value >> np.uint64(29))) % np.uint64(BUCKETS)).astype(np.int64))
+    return found
 
 
 @lru_cache(1)

@@ -88,7 +88,9 @@ def _speller(vocabulary: Vocabulary) -> "Speller":
 
 def _decoded(text: str, speller: "Speller") -> Iterator[str]:
     """What comes out of the usual codes, in its place in the text, where it is text."""
-    out = html.unescape(unquote(text)).translate(BRAILLE)
+    out = html.unescape(unquote(text))
+    if any(map(BRAILLE.__contains__, map(ord, set(out)))):
+        out = out.translate(BRAILLE)
     out = ESCAPED.sub(lambda found: _character(found[1] or found[2] or found[3], 16), out)
     for pattern, decode in CODES:
         out = pattern.sub(lambda found, decode=decode: decode(found[0]), out)
@@ -106,18 +108,16 @@ _SPOKEN = {*SPOKEN, "alpha", "juliet"}
 
 
 def _shifted(text: str, speller: "Speller") -> Iterator[str]:
-    """Backwards, and in alphabets shifted or mirrored, where this makes more words of it than there were."""
-    sample = plain(text[:SAMPLE])
-    bar = max(0.5, speller.share(sample) + 0.2)
-    if speller.share(plain(text[::-1][:SAMPLE])) >= bar:
+    """Backwards, and in alphabets shifted or mirrored, where this makes words of what are none."""
+    strange = [word for word in WORD.findall(plain(text[:SAMPLE])) if len(word) > 2 and not speller.in_use(word)]
+    if len(strange) < 2:
+        return
+    if speller.share([word[::-1] for word in strange]) >= 0.5:
         yield text[::-1]
-    if speller.share(" ".join(word[::-1] for word in sample.split())) >= bar:
         yield " ".join(word[::-1] for word in text.split())
-    if speller.share(sample.translate(ATBASH)) >= bar:
-        yield text.casefold().translate(ATBASH)
-    for by in range(1, 26):
-        if speller.share(sample.translate(_caesar(by))) >= bar:
-            yield text.casefold().translate(_caesar(by))
+    for table in (ATBASH, *map(_caesar, range(1, 26))):
+        if speller.share([word.translate(table) for word in strange]) >= 0.5:
+            yield WORD.sub(lambda w, table=table: w[0] if speller.in_use(w[0].casefold()) else w[0].casefold().translate(table), text)
 
 
 @lru_cache(26)
@@ -207,24 +207,24 @@ class Speller:
         for word in words:
             self._masked.setdefault((word[0], len(word)), []).append(word)
 
-    def share(self, text: str) -> float:
-        """How much of a text, by letters, is words in use."""
-        words = WORD.findall(text)
-        return sum(len(w) for w in words if w in common() or (len(w) > 2 and self._listed(w))) / max(1, sum(map(len, words)))
+    def share(self, words: list[str]) -> float:
+        """How much of these words, by letters, is in use."""
+        return sum(len(word) for word in words if self.in_use(word)) / max(1, sum(map(len, words)))
 
     def mended(self, text: str) -> str:
         """A plain text with its unusual words spelt as usual."""
-        text = SPACED.sub(lambda found: self._together(SEPARATORS.sub("", found[0])), text)
+        spelt = {SEPARATORS.sub("", found[0]) for found in SPACED.finditer(text)}
+        text = SPACED.sub(lambda found: SEPARATORS.sub("", found[0]), text)
         known: dict[str, str] = {}
         left, out = LONGEST, []
         for chunk in text.split():
             if chunk not in known:
                 known[chunk] = self._usual(chunk)
-                if known[chunk] == chunk and len(chunk) >= 9 and left > 0:
+                if known[chunk] == chunk and (len(chunk) >= 9 or chunk in spelt) and left > 0:
+                    known[chunk] = self._run_apart(chunk, left)
                     left -= len(chunk)
-                    known[chunk] = self._run_apart(chunk[:LONGEST])
             out.append(known[chunk])
-        return " ".join(_halves(" ".join(out).split(), self._in_use, self._listed))
+        return " ".join(_halves(" ".join(out).split(), self.in_use, self._listed))
 
     def split(self, letters: str) -> str:
         """Letters without spaces as the words they are made of, or as they stand."""
@@ -243,34 +243,37 @@ class Speller:
         strange = sum(len(p) for p in pieces if len(p) == 1 and p not in ("a", "i"))
         return " ".join(reversed(pieces)) if strange <= 0.25 * len(letters) else letters
 
-    def _together(self, letters: str) -> str:
-        """What was spelt letter by letter: a word, or several."""
-        return self.split(letters) if letters.isascii() and letters.isalpha() and not self._in_use(letters) else letters
-
     def _usual(self, chunk: str) -> str:
         bare = chunk.strip(TRIM)
-        if len(bare) < 3 or all(self._in_use(word) for word in WORD.findall(bare)) and bare.isalpha():
+        if len(bare) < 3 or all(self.in_use(word) for word in WORD.findall(bare)) and bare.isalpha():
             return chunk
         if not bare.isascii():
             bare = alike(bare)
-        for candidate in self._candidates(bare, chunk):
+        for candidate in self._signs_undone(bare, chunk):
+            if len(candidate) >= 2 and self.in_use(candidate):
+                return candidate
+        for candidate in self._unscrambled("".join(WORD.findall(bare))):
             if len(candidate) >= 3 and candidate not in common() and self._listed(candidate):
                 return candidate
         return chunk
 
-    def _in_use(self, word: str) -> bool:
+    def in_use(self, word: str) -> bool:
+        """Is this a word that everybody uses, or one of the vocabulary?"""
         return word in common() or self._listed(word)
 
-    def _candidates(self, bare: str, chunk: str) -> Iterator[str]:
-        """What a word may have been before one trick, likelier ones first."""
-        letters = "".join(WORD.findall(bare))
+    def _signs_undone(self, bare: str, chunk: str) -> Iterator[str]:
+        """What a word may be whose letters are covered or parted by signs."""
         yield bare
-        if letters != bare:
-            yield from (word for table in LEET for word in (_letters(chunk.translate(table)), _letters(bare.translate(table))))
-            yield from self._unmasked(bare)
-            pieces = WORD.findall(bare)
-            if not any(len(piece) > 2 and self._in_use(piece) for piece in pieces):
-                yield letters
+        letters = "".join(WORD.findall(bare))
+        if letters == bare:
+            return
+        yield from (_letters(word.translate(table)) for table in LEET for word in (chunk, bare))
+        yield from self._unmasked(bare)
+        if not any(len(piece) > 2 and self.in_use(piece) for piece in WORD.findall(bare)):
+            yield letters
+
+    def _unscrambled(self, letters: str) -> Iterator[str]:
+        """What a word may be whose letters are doubled, moved or shifted, likelier ones first."""
         if len(letters) >= 4:
             squeezed = REPEATED.sub(r"\1", letters)
             yield self._squeezed.get(squeezed, squeezed) if squeezed != letters else letters
@@ -290,11 +293,12 @@ class Speller:
         pattern = re.compile(covered.replace("?", "."))
         yield from (word for word in self._masked.get((covered[0], len(covered)), ()) if pattern.fullmatch(word))
 
-    def _run_apart(self, chunk: str) -> str:
+    def _run_apart(self, chunk: str, most: int) -> str:
+        """Words written without spaces, the first `most` letters of them."""
         bare = chunk.strip(TRIM)
-        if not (bare.isascii() and bare.isalpha()) or bare in common() or self._listed(bare):
+        if not (bare.isascii() and bare.isalpha()) or self.in_use(bare):
             return chunk
-        return self.split(bare)
+        return self.split(bare[:most])
 
 
 def _halves(words: list[str], in_use: Callable[[str], bool], listed: Callable[[str], bool]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from importlib import resources
 from typing import Any
 
 from worldpatch.safety.policy.decision import CATEGORIES
-from worldpatch.safety.policy.vocabulary import Hit, Vocabulary, tokens
+from worldpatch.safety.policy.vocabulary import Hit, Vocabulary
 
 WORD = 2  # places per word; a letter of a script without spaces has one
 NEAR = 10  # words, where a rule says nothing
@@ -45,11 +45,10 @@ class Book:
 
     def broken(self, text: str, categories: frozenset[str]) -> Rule | None:
         """The most serious rule of these categories that a plain text breaks."""
-        hits = _shielded(self.vocabulary.find(tokens(text)))
+        hits = _shielded(self.vocabulary.find(text))
         for rule in self.rules:
-            if rule.category in categories and all(any(g in hits for g in groups) for groups in rule.needs):
-                if _breaks(rule, hits):
-                    return rule
+            if rule.category in categories and _breaks(rule, hits):
+                return rule
         return None
 
 
@@ -93,6 +92,8 @@ def _shielded(hits: dict[str, list[Hit]]) -> dict[str, list[Hit]]:
 
 def _breaks(rule: Rule, hits: dict[str, list[Hit]]) -> bool:
     """Is there a stretch of text short enough in which all is found that the rule needs, and nothing that excuses it?"""
+    if not all(any(group in hits for group in groups) for groups in rule.needs):
+        return False
     reach = rule.within * WORD
     found = sorted(
         (hit.begin, hit.end, which) for which, groups in enumerate(rule.needs) for g in groups for hit in hits.get(g, ())

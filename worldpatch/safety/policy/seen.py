@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
+from torch import Tensor
 
 from worldpatch.config import UserError
 
@@ -44,22 +45,29 @@ class Eyes:
         except (OSError, ValueError, ImportError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[0]
             raise UserError(f"{folder} cannot be loaded as a CLIP ({reason}): give clip=FOLDER another") from error
-        self._words = [text for texts in SHOWN.values() for text in texts]
         self._names = [name for name, texts in SHOWN.items() for _ in texts]
+        self._words = torch.stack([self._said(text) for texts in SHOWN.values() for text in texts])
 
     @torch.no_grad()
     def shares(self, frames: UInt8[np.ndarray, "n h w 3"]) -> dict[str, float]:
         """Category -> its largest probability in any frame."""
-        pictures = [Image.fromarray(frame) for frame in frames]
-        longest = self._model.config.text_config.max_position_embeddings
-        words = self._processor.tokenizer(
-            self._words, truncation=True, max_length=longest, padding=True, return_tensors="pt"
-        )
-        pixels = self._processor.image_processor(images=pictures, return_tensors="pt")
-        likely = self._model(**words, **pixels).logits_per_image.softmax(dim=-1)
+        inputs = self._processor(images=[Image.fromarray(frame) for frame in frames], return_tensors="pt")
+        pictures = _unit(self._model.get_image_features(**inputs).pooler_output)
+        likely = (self._model.logit_scale.exp() * pictures @ self._words.T).softmax(dim=-1)
         shares: dict[str, float] = {}
         for name in SHOWN:
             picked = likely[:, [at for at, one in enumerate(self._names) if one == name]]
             shares[name] = float(picked.sum(dim=-1).max())
         del shares[""]
         return shares
+
+    @torch.no_grad()
+    def _said(self, text: str) -> Float[Tensor, " width"]:
+        """The vector of a text, of length 1."""
+        longest = self._model.config.text_config.max_position_embeddings
+        inputs = self._processor.tokenizer([text], truncation=True, max_length=longest, return_tensors="pt")
+        return _unit(self._model.get_text_features(**inputs).pooler_output)[0]
+
+
+def _unit(vectors: Float[Tensor, "n width"]) -> Float[Tensor, "n width"]:
+    return torch.nn.functional.normalize(vectors.float(), dim=-1)

@@ -5,9 +5,11 @@ A term is a word ("naked"), a stem ("decapitat*": at most TAIL letters may follo
 read letter by letter, so that a word of theirs is a row of letters.
 """
 
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from worldpatch.safety.policy.plain import plain
 
@@ -27,16 +29,8 @@ Part = tuple[str, bool]
 
 
 @dataclass(frozen=True)
-class Token:
-    """A word of a text, and where it stands: words are two apart, letters of scripts without spaces one."""
-
-    text: str
-    at: int
-
-
-@dataclass(frozen=True)
 class Hit:
-    """Tokens `first` to `last` (by number) are a term of a group; `begin` and `end` are their places."""
+    """Words `first` to `last` of a text are a term of a group; `begin` and `end` are their places."""
 
     first: int
     last: int
@@ -44,13 +38,10 @@ class Hit:
     end: int
 
 
-def tokens(text: str) -> list[Token]:
-    """The words of a plain text in order."""
-    found, at = [], 0
-    for match in TOKEN.finditer(text):
-        found.append(Token(match[0], at))
-        at += 1 if SINGLE.match(match[0]) else 2
-    return found
+def places(words: list[str]) -> list[int]:
+    """Where each word stands: words are two apart, letters of scripts without spaces one."""
+    steps = (1 if SINGLE.match(word) else 2 for word in words)
+    return [0, *itertools.accumulate(steps)][: len(words)]
 
 
 class Vocabulary:
@@ -63,11 +54,10 @@ class Vocabulary:
         for group, terms in groups.items():
             for term in terms:
                 self._add(_parts(term), group)
+        self._begun = lru_cache(100_000)(self._entries)
 
     def _add(self, parts: tuple[Part, ...], group: str) -> None:
-        word, open_end = parts[0]
-        key = f"{word[:3]}*" if open_end else word
-        self._starts.setdefault(key, []).append((parts, group))
+        self._starts.setdefault(_key(parts[0]), []).append((parts, group))
         for word, open_end in parts:
             if SINGLE.match(word) or word == "<18":
                 continue
@@ -88,19 +78,50 @@ class Vocabulary:
         stems = (*self._stems.get(word[:3], ()), *self._stems.get(word[:2], ()))
         return any(word.startswith(stem) and len(word) - len(stem) <= tail for stem in stems)
 
-    def find(self, found: list[Token]) -> dict[str, list[Hit]]:
-        """Group -> where its terms stand, in order of their beginnings."""
-        hits: dict[str, list[Hit]] = {}
-        for number, token in enumerate(found):
-            for form in forms(token.text):
-                for key in (form, f"{form[:3]}*", f"{form[:2]}*", "<18") if len(form) > 2 else (form, f"{form}*", "<18"):
-                    for parts, group in self._starts.get(key, ()):
+    def find(self, text: str) -> dict[str, list[Hit]]:
+        """Group -> where its terms stand in a plain text, in order of their beginnings."""
+        words = TOKEN.findall(text)
+        found: list[tuple[str, int, int]] = []
+        for number, word in enumerate(words):
+            alone, followed = self._begun(word)
+            if alone:
+                found += [(group, number, number) for group in alone]
+            if followed and number + 1 < len(words):
+                for key in _keys(words[number + 1]):
+                    for parts, group in followed.get(key, ()):
                         last = number + len(parts) - 1
-                        if last < len(found) and all(
-                            _fits(part, other.text) for part, other in zip(parts, found[number : last + 1], strict=True)
-                        ):
-                            hits.setdefault(group, []).append(Hit(number, last, token.at, found[last].at))
+                        if last < len(words) and all(map(_fits, parts[1:], words[number + 1 : last + 1])):
+                            found.append((group, number, last))
+        hits: dict[str, list[Hit]] = {}
+        at = places(words) if found else []
+        for group, first, last in found:
+            hits.setdefault(group, []).append(Hit(first, last, at[first], at[last]))
         return hits
+
+    def _entries(self, word: str) -> tuple[list[str], dict[str, list[tuple[tuple[Part, ...], str]]]]:
+        """Groups that a word belongs to alone, and the terms of several words that it may begin, by their second one."""
+        alone: list[str] = []
+        followed: dict[str, list[tuple[tuple[Part, ...], str]]] = {}
+        for key in _keys(word):
+            for parts, group in self._starts.get(key, ()):
+                if not _fits(parts[0], word):
+                    continue
+                if len(parts) == 1:
+                    alone.append(group)
+                else:
+                    followed.setdefault(_key(parts[1]), []).append((parts, group))
+        return alone, followed
+
+
+def _key(part: Part) -> str:
+    """What a part is filed under; `_keys` has all under which a word may be found."""
+    return f"{part[0][:3]}*" if part[1] else part[0]
+
+
+@lru_cache(100_000)
+def _keys(word: str) -> tuple[str, ...]:
+    keys = dict.fromkeys(key for form in forms(word) for key in (form, f"{form[:3]}*", f"{form[:2]}*"))
+    return (*keys, "<18") if _fits(("<18", False), word) else tuple(keys)
 
 
 def forms(word: str) -> tuple[str, ...]:
