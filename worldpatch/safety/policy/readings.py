@@ -23,7 +23,7 @@ MOST = 12  # readings of one prompt
 SAMPLE = 400  # characters by which a code is recognised
 LONGEST = 3000  # letters without spaces that are taken apart in a prompt
 SEPARATORS = re.compile(r"[^\w@$!|+]|_")
-SPACED = re.compile(r"(?<!\w)\w(?:([^\w\s]{1,3}|\s?[^\w\s]\s?|_|\s{1,3})\w(?!\w)){2,}")
+SPACED = re.compile(r"(?<!\w)[^\W_](?:[\W_]{1,3}[^\W_](?!\w)){2,}")
 BASE64 = re.compile(r"[A-Za-z0-9+/_-]{10,}={0,2}")
 BASE32 = re.compile(r"[A-Z2-7]{16,}=*")
 HEX = re.compile(r"(?:(?:0x|\\x|%)?[0-9a-fA-F]{2}[\s:,;-]?){6,}")
@@ -32,6 +32,7 @@ DECIMAL = re.compile(r"(?<!\d)(?:\d{2,3}[\s,;]+){5,}\d{2,3}(?!\d)")
 ORDINAL = re.compile(r"(?<!\d)(?:(?:[1-9]|1\d|2[0-6])[\s,.;-]+){4,}(?:[1-9]|1\d|2[0-6])(?!\d)")
 ESCAPED = re.compile(r"\\u\{?([0-9a-fA-F]{4,6})\}?|\\x([0-9a-fA-F]{2})|[Uu]\+([0-9a-fA-F]{4,6})\s?")
 MORSE = re.compile(r"[.\-\u2022\u2013\u2014\u00b7_]{1,6}(?:[\s/|]+[.\-\u2022\u2013\u2014\u00b7_]{1,6}){5,}")
+GAPS = re.compile(r"\s{2,}|\s[/|]\s")
 QUOTED = re.compile(r"""["']\s*(?:\+|\.|,|&)?\s*["']""")
 MORSE_CODE = dict(zip(
     ".- -... -.-. -.. . ..-. --. .... .. .--- -.- .-.. -- -. --- .--. --.- .-. ... - ..- ...- .-- -..- -.-- --..".split(),
@@ -47,7 +48,7 @@ SPOKEN = (
 ).split()
 LEET = [
     str.maketrans("0123456789@$!|+\u20ac\u00a3(<\u00a2", "oizeasgtbgasiltelccc"),
-    str.maketrans("012345678@$!|+\u20ac", "olzeasbtbasilte"),
+    str.maketrans("0123456789@$!|+\u20ac", "olzeasbtbgasilte"),
 ]
 ATBASH = str.maketrans("abcdefghijklmnopqrstuvwxyz", "zyxwvutsrqponmlkjihgfedcba")
 REPEATED = re.compile(r"(.)\1+")
@@ -95,6 +96,8 @@ def _decoded(text: str, speller: "Speller") -> Iterator[str]:
     for pattern, decode in CODES:
         out = pattern.sub(lambda found, decode=decode: decode(found[0]), out)
     yield out
+    if any(SPACED.fullmatch(part) for part in GAPS.split(text)):
+        yield " ".join(SEPARATORS.sub("", part) if SPACED.fullmatch(part) else part for part in GAPS.split(text))
     spoken = [w[0] if w in _SPOKEN else f" {w} " for w in WORD.findall(text.casefold().replace("x-ray", "xray"))]
     if sum(len(w) == 1 for w in spoken) >= 4:
         yield "".join(spoken)
@@ -201,8 +204,9 @@ class Speller:
     def __init__(self, vocabulary: Vocabulary):
         self._listed = lru_cache(50_000)(vocabulary.listed)
         words = {word for word in vocabulary.words if len(word) >= 3 and word.isascii() and word.isalpha()}
-        self._squeezed = {REPEATED.sub(r"\1", word): word for word in words if len(word) >= 4}
+        self._squeezed = {REPEATED.sub(r"\1", word): word for word in (*common(), *words) if len(word) >= 3}
         self._shuffled = {_shuffle(word): word for word in words if len(word) >= 5}
+        self._whole = common() | {word for word in vocabulary.words if len(word) >= 4}
         self._masked: dict[tuple[str, int], list[str]] = {}
         for word in words:
             self._masked.setdefault((word[0], len(word)), []).append(word)
@@ -253,7 +257,7 @@ class Speller:
             if len(candidate) >= 2 and self.in_use(candidate):
                 return candidate
         for candidate in self._unscrambled("".join(WORD.findall(bare))):
-            if len(candidate) >= 3 and candidate not in common() and self._listed(candidate):
+            if candidate in self._whole:
                 return candidate
         return chunk
 
@@ -276,9 +280,9 @@ class Speller:
         """What a word may be whose letters are doubled, moved or shifted, likelier ones first."""
         if len(letters) >= 4:
             squeezed = REPEATED.sub(r"\1", letters)
-            yield self._squeezed.get(squeezed, squeezed) if squeezed != letters else letters
-            yield letters[::-1]
+            yield self._squeezed.get(squeezed, squeezed)
         if len(letters) >= 5:
+            yield letters[::-1]
             yield self._shuffled.get(_shuffle(letters), "")
             yield codecs.encode(letters, "rot13")
             yield letters.translate(ATBASH)

@@ -28,7 +28,7 @@ class Settings:
     flashing: bool = True
     off: tuple[str, ...] = ()
     artists: bool = False
-    threshold: float = 0.8
+    threshold: float = 0.98
     guard_url: str = ""
     guard_kind: Literal["moderations", "chat"] = "moderations"
     guard_model: str = "omni-moderation-latest"

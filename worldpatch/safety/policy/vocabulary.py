@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from worldpatch.safety.policy.plain import plain
 
-LETTERS = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"  # Thai, kana and Han: each a token
+LETTERS = "\u0e00-\u0e7f\u2600-\u27bf\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\U0001f300-\U0001faff"  # Thai, kana, Han, pictures: each a token
 MARKED = "\u0900-\u0963\u0966-\u0dff"  # scripts of India: their vowel signs are no letters to \w
 TOKEN = re.compile(rf"[{LETTERS}]|\d+|(?:[^\W\d_{LETTERS}]|[{MARKED}])+")
 SINGLE = re.compile(rf"[{LETTERS}]")
