@@ -2,9 +2,9 @@
 
     python benchmarks/policy/train.py
 
-Takes a minute of one core and writes worldpatch/safety/policy/classifier.npz. Sentences come from training.toml; terms of the
-rules stand in further ones, in all their languages, as do harmless phrases. A fifth of the *templates* is held out: figures
-for sentences whose template was seen would say nothing. The red-team list is never read here.
+Takes a minute of one core and writes worldpatch/safety/policy/classifier.npz. Sentences come from training.toml; terms
+of the rules stand in further ones, in all their languages, as do harmless phrases. A fifth of the *templates* is held
+out: figures for sentences whose template was seen would say nothing. The red-team list is never read here.
 """
 
 import itertools
@@ -34,7 +34,8 @@ TELLING = {  # groups of terms that tell a category by themselves
     "sexual": ("porn", "sex_act", "nudity", "steamy"), "gore": ("gore",), "hate": ("slur", "slogan"),
     "self_harm": ("suicide", "injury", "eating"), "deception": ("scam",), "crime": ("scheme", "assist"),
     "minors": ("abuse",),
-    ORDINARY: ("harmless", "person", "minor", "art", "animal", "office", "how_other", "matter", "election", "protected"),
+    ORDINARY: ("harmless", "person", "minor", "art", "animal", "office", "how_other", "matter", "election",
+    "protected"),
 }  # fmt: skip
 
 Sample = tuple[str, str, str]
@@ -70,20 +71,24 @@ def _worn(text: str, random_: random.Random) -> str:
         return text
     at = random_.randrange(1, len(text) - 2)
     return random_.choice((
-        text[:at] + text[at + 1 :], text[:at] + text[at] + text[at:], text[:at] + text[at + 1] + text[at] + text[at + 2 :],
+        text[:at] + text[at + 1 :], text[:at] + text[at] + text[at:], text[:at] + text[at + 1] + text[at] + text[at + 2
+        :],
     ))  # fmt: skip
 
 
 def features(texts: list[str]) -> csr_matrix:
     """A row per text: its n-grams, weighed as the classifier weighs them."""
     rows = [np.concatenate(grams(text)) for text in texts]
-    values = np.concatenate([np.full(len(row), (len(LENGTHS) * (len(text) + 2)) ** -0.5) for row, text in zip(rows, texts, strict=True)])
+    values = np.concatenate(
+        [np.full(len(row), (len(LENGTHS) * (len(text) + 2)) ** -0.5) for row, text in zip(rows, texts, strict=True)]
+    )
     places = np.concatenate(([0], np.cumsum([len(row) for row in rows])))
     return csr_matrix((values, np.concatenate(rows), places), shape=(len(rows), BUCKETS))
 
 
 def fit(inputs: csr_matrix, labels: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Weights and biases of multinomial logistic regression with an L2 penalty, every class weighing alike but ordinary."""
+    """Weights and biases of multinomial logistic regression with an L2 penalty, every class weighing alike but
+    ordinary."""
     counts = np.bincount(labels, minlength=classes)
     share = np.where(np.arange(classes) == 0, 0.5 / counts, 0.5 / (counts * (classes - 1)))[labels]
     target = np.eye(classes)[labels]
@@ -121,7 +126,10 @@ def tell(made: Classifier, held: list[Sample]) -> None:
     """Figures on sentences whose templates were not learnt from."""
     settings = Settings(artists=True)
     book = rules.book()
-    judged = [(name, made.judge([text], settings.categories)[1], book.broken(text, settings.categories)) for name, _, text in held]
+    judged = [
+        (name, made.judge([text], settings.categories)[1], book.broken(text, settings.categories))
+        for name, _, text in held
+    ]
     ordinary = [likely for name, likely, _ in judged if name == ORDINARY]
     harmful = [(likely, rule) for name, likely, rule in judged if name != ORDINARY]
     missed = [likely for likely, rule in harmful if rule is None]
@@ -129,7 +137,9 @@ def tell(made: Classifier, held: list[Sample]) -> None:
     for bar in (0.5, 0.7, 0.8, 0.9, 0.95, 0.98):
         wrong, right = np.mean(np.array(ordinary) >= bar), np.mean([likely >= bar for likely, _ in harmful])
         more = np.mean(np.array(missed) >= bar) if missed else float("nan")
-        print(f"from {bar}: ordinary refused {wrong:.2%}, harmful refused {right:.1%}, of those the rules miss {more:.1%}")
+        print(
+            f"from {bar}: ordinary refused {wrong:.2%}, harmful refused {right:.1%}, of those the rules miss {more:.1%}"
+        )
 
 
 if __name__ == "__main__":

@@ -23,7 +23,9 @@ def square_wave(hertz: float, dark: int = 0, light: int = 255, seconds: float = 
     return np.broadcast_to(level[:, None, None, None], (len(level), 36, 48, 3)).copy()
 
 
-@pytest.mark.parametrize(("hertz", "kind"), [(1.0, ""), (2.0, ""), (3.0, ""), (4.0, "general"), (6.0, "general"), (12.0, "general")])
+@pytest.mark.parametrize(
+    ("hertz", "kind"), [(1.0, ""), (2.0, ""), (3.0, ""), (4.0, "general"), (6.0, "general"), (12.0, "general")]
+)
 def test_more_than_three_flashes_a_second_are_too_many(hertz: float, kind: str):
     assert flashes(square_wave(hertz), RATE) == kind
 
@@ -66,7 +68,12 @@ def test_a_fade_and_a_pan_are_no_flashes():
 
 def test_flashing_clips_are_refused_unless_that_is_off():
     refused = Policy().judge_frames(square_wave(6.0), RATE)
-    assert (refused.allowed, refused.stage, refused.category, refused.rule) == (False, "frames", "flashing", "flashing.general")
+    assert (refused.allowed, refused.stage, refused.category, refused.rule) == (
+        False,
+        "frames",
+        "flashing",
+        "flashing.general",
+    )
     assert Policy().judge_frames(square_wave(1.0), RATE).stage == "all"
     assert Policy(Settings(flashing=False)).judge_frames(square_wave(6.0), RATE).allowed
 

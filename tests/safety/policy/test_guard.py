@@ -63,7 +63,13 @@ def test_moderation_is_asked_last_and_believed(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("GUARD_KEY", "secret")
     with guard(lambda body: (200, moderation("violence") if "duel" in str(body) else moderation())) as (url, asked):
         policy = Policy(Settings(guard_url=url, guard_key="GUARD_KEY", guard_model="m"))
-        assert policy.judge("a red ball").as_dict() == {"allowed": True, "stage": "guard", "category": "", "rule": "", "reason": ""}
+        assert policy.judge("a red ball").as_dict() == {
+            "allowed": True,
+            "stage": "guard",
+            "category": "",
+            "rule": "",
+            "reason": "",
+        }
         refused = policy.judge("a duel")
         assert policy.judge("a naked woman").stage == "rules"
     assert (refused.allowed, refused.category, refused.rule) == (False, "gore", "guard.moderations.violence")
@@ -82,20 +88,23 @@ def test_categories_that_are_off_are_off_for_the_guard():
 
 @pytest.mark.parametrize(("said", "allowed", "category"), [
     ("safe", True, ""), ("\n\nsafe", True, ""), ("unsafe\nS10", False, "hate"), ("unsafe\nS6,S4", False, "minors"),
-    ("unsafe", False, "unsafe"), ("Safety: Unsafe\nCategories: Violent", False, "unsafe"), ("I cannot help", False, "unanswered"),
-    ("safely said, it is unsafe", False, "unanswered"),
+    ("unsafe", False, "unsafe"), ("Safety: Unsafe\nCategories: Violent", False, "unsafe"),
+    ("I cannot help", False, "unanswered"), ("safely said, it is unsafe", False, "unanswered"),
 ])  # fmt: skip
 def test_guard_models_that_chat(said: str, allowed: bool, category: str):
     with guard(lambda body: (200, completion(said))) as (url, asked):
         decision = Policy(Settings(guard_url=url, guard_kind="chat", guard_model="llama-guard")).judge("a red ball")
     assert (decision.allowed, decision.category) == (allowed, category)
-    assert asked[0][0] == "/v1/chat/completions" and asked[0][1]["messages"] == [{"role": "user", "content": "a red ball"}]
+    assert asked[0][0] == "/v1/chat/completions" and asked[0][1]["messages"] == [
+        {"role": "user", "content": "a red ball"}
+    ]
 
 
 @pytest.mark.parametrize("kind", ["moderations", "chat"])
 @pytest.mark.parametrize("answer", [
-    (500, "{}"), (429, "busy"), (302, ""), (200, "<html>"), (200, "[]"), (200, "{}"), (200, '{"results": []}'), (200, '{"choices": []}'),
-    (200, '{"results": [{"flagged": false}]}'), (200, '{"choices": [{"message": {"content": null}}]}'), (200, "null"),
+    (500, "{}"), (429, "busy"), (302, ""), (200, "<html>"), (200, "[]"), (200, "{}"), (200, '{"results": []}'),
+    (200, '{"choices": []}'), (200, '{"results": [{"flagged": false}]}'),
+    (200, '{"choices": [{"message": {"content": null}}]}'), (200, "null"),
 ])  # fmt: skip
 def test_no_answer_is_closed_or_open_by_setting(kind: str, answer: tuple[int, str]):
     with guard(lambda body: answer) as (url, _):
@@ -109,7 +118,9 @@ def test_a_guard_that_is_slow_or_gone_has_not_answered():
     with guard(lambda body: (time.sleep(1.0), (200, moderation()))[1]) as (url, _):
         slow = Policy(Settings(guard_url=url, guard_timeout=0.1)).judge("a red ball")
     gone = Policy(Settings(guard_url=url)).judge("a red ball")
-    assert (slow.rule, gone.rule) == ("guard.ReadTimeout", "guard.ConnectError") and not slow.allowed and not gone.allowed
+    assert (
+        (slow.rule, gone.rule) == ("guard.ReadTimeout", "guard.ConnectError") and not slow.allowed and not gone.allowed
+    )
 
 
 def test_frames_are_sent_one_by_one_until_one_is_refused():

@@ -80,7 +80,7 @@ def test_ordinary_prompts_read_as_they_stand(prompt: str):
 
 
 def test_words_in_use_are_never_respelt():
-    """"snug" is "guns" backwards, and means nothing but snug."""
+    """ "snug" is "guns" backwards, and means nothing but snug."""
     guns = Vocabulary({"weapons": ("guns",)})
     assert not any(guns.find(text) for text in readings("a snug cabin", guns))
     assert any(guns.find(text) for text in readings("gu-ns on a table", guns))

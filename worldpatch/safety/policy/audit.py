@@ -33,7 +33,9 @@ class Audit:
         try:
             file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
         except OSError as error:
-            raise UserError(f"the audit log {self.path} cannot be written ({error.strerror}): give another file") from error
+            raise UserError(
+                f"the audit log {self.path} cannot be written ({error.strerror}): give another file"
+            ) from error
         try:
             os.write(file, line.encode())
         finally:

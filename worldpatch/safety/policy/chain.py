@@ -1,7 +1,7 @@
 """The chain of judges: a prompt or frames in, one decision out, by the first judge that refuses.
 
-Prompts go to the rules, the classifier and the guard; frames to the counter of flashes, a CLIP and the guard. Without a CLIP or a
-guard nothing tells what frames show: then only flashes are found in them.
+Prompts go to the rules, the classifier and the guard; frames to the counter of flashes, a CLIP and the guard. Without
+a CLIP or a guard nothing tells what frames show: then only flashes are found in them.
 """
 
 from functools import cached_property
@@ -22,7 +22,8 @@ SHOWN = "The clip shows what this service does not make: {}."
 
 
 class Policy:
-    """What a service refuses, by its settings. Any number of threads may ask. Raises UserError where a library is missing."""
+    """What a service refuses, by its settings. Any number of threads may ask. Raises UserError where a library is
+    missing."""
 
     def __init__(self, settings: Settings | None = None):
         self.settings = settings or Settings()
@@ -40,7 +41,9 @@ class Policy:
             for text in texts:
                 if rule := book().broken(text, settings.categories):
                     reason = book().reasons[rule.category]
-                    return Decision(allowed=False, stage="rules", category=rule.category, rule=rule.title, reason=reason)
+                    return Decision(
+                        allowed=False, stage="rules", category=rule.category, rule=rule.title, reason=reason
+                    )
         if settings.classifier:
             category, likely = classifier.shipped().judge(texts, settings.categories)
             if category and likely >= settings.threshold:

@@ -1,7 +1,8 @@
 """A small classifier of prompts: hashed character n-grams and logistic regression, in numpy alone.
 
-A text is read in windows of some two hundred characters, since a few words weigh little in a long text; the likeliest window of any
-reading decides. `benchmarks/policy/train.py` made the weights, `classifier.npz`, from templates of our own.
+A text is read in windows of some two hundred characters, since a few words weigh little in a long text; the likeliest
+window of any reading decides. `benchmarks/policy/train.py` made the weights, `classifier.npz`, from templates of our
+own.
 """
 
 from dataclasses import dataclass
@@ -42,7 +43,8 @@ class Classifier:
         return (likely / likely.sum(axis=0)).T
 
     def judge(self, texts: list[str], categories: frozenset[str]) -> tuple[str, float]:
-        """The likeliest of these categories and the probability of not being ordinary, in the worst window of the readings."""
+        """The likeliest of these categories and the probability of not being ordinary, in the worst window of the
+        readings."""
         left, best = MOST, ("", 0.0)
         wanted = [at for at, name in enumerate(self.classes) if name in categories]
         for text in texts:
@@ -72,6 +74,6 @@ def grams(text: str) -> list[np.ndarray]:
 @lru_cache(1)
 def shipped() -> Classifier:
     """The weights that ship."""
-    with resources.files(__package__).joinpath("classifier.npz").open("rb") as file:
+    with resources.files("worldpatch.safety.policy").joinpath("classifier.npz").open("rb") as file:
         values = np.load(file)
         return Classifier(tuple(map(str, values["classes"])), values["weights"], values["bias"], float(values["scale"]))

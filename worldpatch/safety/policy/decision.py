@@ -12,9 +12,9 @@ Stage = Literal["off", "rules", "classifier", "guard", "frames", "all"]
 class Decision:
     """Whether something may be made or shown. It never holds the prompt.
 
-    `category` is one of CATEGORIES, one of a guard's own, "flashing", "unanswered" (a guard that gave no answer) or empty;
-    `rule` names what decided, `reason` is what a client is told, `stage` the part of the chain that spoke last ("all":
-    everything that is on, "off": nobody was asked).
+    `category` is one of CATEGORIES, one of a guard's own, "flashing", "unanswered" (a guard that gave no answer) or
+    empty; `rule` names what decided, `reason` is what a client is told, `stage` the part of the chain that spoke last
+    ("all": everything that is on, "off": nobody was asked).
     """
 
     allowed: bool

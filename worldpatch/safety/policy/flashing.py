@@ -1,13 +1,13 @@
 """Flashes that can cause seizures, by the thresholds of WCAG 2.3.1: frames in, whether a clip flashes too much out.
 
-A flash is a pair of opposing changes of relative luminance by a tenth or more of its maximum, the darker side below 0.8
-(general flash), or a pair of opposing changes to and from a saturated red, by more than 20 in (R - G - B) * 320 (red flash).
-More than three within a second, on more than a quarter of any field of ten degrees, are too many.
+A flash is a pair of opposing changes of relative luminance by a tenth or more of its maximum, the darker side below
+0.8 (general flash), or a pair of opposing changes to and from a saturated red, by more than 20 in (R - G - B) * 320
+(red flash). More than three within a second, on more than a quarter of any field of ten degrees, are too many.
 
-How far away a clip is seen from is not known: it is taken to fill a display of 1024x768, where ten degrees are a third of the width
-and of the height, as in WCAG's own technique. A field is counted in cells, a 24th of the width by an 18th of the height; what
-flickers inside a cell and leaves its mean as it is, is not seen. Cells count together also where they flash out of step, which
-is stricter than WCAG.
+How far away a clip is seen from is not known: it is taken to fill a display of 1024x768, where ten degrees are a third
+of the width and of the height, as in WCAG's own technique. A field is counted in cells, a 24th of the width by an 18th
+of the height; what flickers inside a cell and leaves its mean as it is, is not seen. Cells count together also where
+they flash out of step, which is stricter than WCAG.
 """
 
 from typing import Literal
@@ -48,7 +48,9 @@ def _cells(picture: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "rows colum
     return picture
 
 
-def _changes(values: Float[np.ndarray, "t rows columns"], least: float, bright: float) -> Bool[np.ndarray, "t rows columns"]:
+def _changes(
+    values: Float[np.ndarray, "t rows columns"], least: float, bright: float
+) -> Bool[np.ndarray, "t rows columns"]:
     """Where a cell completes a change by `least` against its last one, from or to a value below `bright`."""
     low, high = values[0].copy(), values[0].copy()
     way = np.zeros(values.shape[1:], np.int8)
@@ -73,5 +75,7 @@ def _too_many(changed: Bool[np.ndarray, "t rows columns"], rate: float) -> bool:
         return False
     rows, columns = (min(size, cells) for size, cells in zip(FIELD, changed.shape[1:], strict=True))
     area = np.cumsum(np.cumsum(np.pad(frequent, ((0, 0), (1, 0), (1, 0))), axis=1), axis=2)
-    fields = area[:, rows:, columns:] - area[:, :-rows, columns:] - area[:, rows:, :-columns] + area[:, :-rows, :-columns]
+    fields = (
+        area[:, rows:, columns:] - area[:, :-rows, columns:] - area[:, rows:, :-columns] + area[:, :-rows, :-columns]
+    )
     return bool((fields > AREA * rows * columns).any())

@@ -1,8 +1,8 @@
 """Any endpoint that speaks OpenAI's protocol as one more judge: a prompt or frames in, a decision out.
 
-Two kinds are spoken: `/moderations` (OpenAI's own shape, texts and pictures) and chat models that answer "safe", or "unsafe"
-and a line of categories, as Llama Guard does. An endpoint that is gone, slow, or answers anything else has not
-answered: then nothing is allowed, or everything with `fail_open`. It is asked once; it never raises.
+Two kinds are spoken: `/moderations` (OpenAI's own shape, texts and pictures) and chat models that answer "safe", or
+"unsafe" and a line of categories, as Llama Guard does. An endpoint that is gone, slow, or answers anything else has
+not answered: then nothing is allowed, or everything with `fail_open`. It is asked once; it never raises.
 """
 
 import base64
@@ -24,10 +24,11 @@ VERDICT = re.compile(r"(?:safety:\s*)?(safe|unsafe)\b[\s:]*(.*)", re.IGNORECASE 
 OWN = {
     "sexual/minors": "minors", "sexual": "sexual", "violence/graphic": "gore", "violence": "gore", "hate": "hate",
     "hate/threatening": "hate", "harassment": "hate", "harassment/threatening": "hate", "self-harm": "self_harm",
-    "self-harm/intent": "self_harm", "self-harm/instructions": "self_harm", "illicit": "crime", "illicit/violent": "crime",
+    "self-harm/intent": "self_harm", "self-harm/instructions": "self_harm", "illicit": "crime",
+    "illicit/violent": "crime",
     # Llama Guard 3, after the taxonomy of MLCommons
-    "S1": "crime", "S2": "crime", "S3": "sexual", "S4": "minors", "S5": "real_people", "S7": "real_people", "S9": "crime",
-    "S10": "hate", "S11": "self_harm", "S12": "sexual", "S13": "deception", "S14": "crime",
+    "S1": "crime", "S2": "crime", "S3": "sexual", "S4": "minors", "S5": "real_people", "S7": "real_people",
+    "S9": "crime", "S10": "hate", "S11": "self_harm", "S12": "sexual", "S13": "deception", "S14": "crime",
 }  # fmt: skip
 """A guard's categories and ours; others of a guard count as always on."""
 
@@ -37,7 +38,8 @@ class NoAnswer(Exception):
 
 
 class Guard:
-    """A connection to the endpoint of `settings`, for any number of threads. Raises UserError where httpx2 is missing."""
+    """A connection to the endpoint of `settings`, for any number of threads. Raises UserError where httpx2 is
+    missing."""
 
     def __init__(self, settings: Settings):
         try:

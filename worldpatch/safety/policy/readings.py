@@ -1,8 +1,9 @@
 """Evasions undone: a prompt in, and the ways in which somebody who wants to understand it may read it.
 
-First come codes of whole passages (base64, hex, Morse, shifted alphabets, text backwards), then spelling, word by word: a
-word that nobody uses is replaced by one of the vocabulary where undoing one trick makes it so (signs for letters, letters
-left out, doubled or shuffled, words torn apart or run together). Words in common use are never touched.
+First come codes of whole passages (base64, hex, Morse, shifted alphabets, text backwards), then spelling, word by
+word: a word that nobody uses is replaced by one of the vocabulary where undoing one trick makes it so (signs for
+letters, letters left out, doubled or shuffled, words torn apart or run together). Words in common use are never
+touched.
 """
 
 import base64
@@ -34,18 +35,20 @@ ESCAPED = re.compile(r"\\u\{?([0-9a-fA-F]{4,6})\}?|\\x([0-9a-fA-F]{2})|[Uu]\+([0
 MORSE = re.compile(r"[.\-\u2022\u2013\u2014\u00b7_]{1,6}(?:[\s/|]+[.\-\u2022\u2013\u2014\u00b7_]{1,6}){5,}")
 GAPS = re.compile(r"\s{2,}|\s[/|]\s")
 QUOTED = re.compile(r"""["']\s*(?:\+|\.|,|&)?\s*["']""")
-MORSE_CODE = dict(zip(
-    ".- -... -.-. -.. . ..-. --. .... .. .--- -.- .-.. -- -. --- .--. --.- .-. ... - ..- ...- .-- -..- -.-- --..".split(),
+MORSE_CODE: dict[str, str] = dict(zip(
+    (".-", "-...", "-.-.", "-..", ".", "..-.", "--.", "....", "..", ".---", "-.-", ".-..", "--",
+     "-.", "---", ".--.", "--.-", ".-.", "...", "-", "..-", "...-", ".--", "-..-", "-.--", "--..",),
     "abcdefghijklmnopqrstuvwxyz", strict=True,
 ))  # fmt: skip
 BRAILLE = {0x2800 + dots: letter for letter, dots in zip(
     "abcdefghijklmnopqrstuvwxyz",
     (1, 3, 9, 25, 17, 11, 27, 19, 10, 26, 5, 7, 13, 29, 21, 15, 31, 23, 14, 30, 37, 39, 58, 45, 61, 53), strict=True,
 )} | {0x2800: " "}  # fmt: skip
-SPOKEN = (
-    "alfa bravo charlie delta echo foxtrot golf hotel india juliett kilo lima mike november oscar papa quebec romeo sierra"
-    " tango uniform victor whiskey xray yankee zulu"
-).split()
+SPOKEN = {
+    "alfa", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliett", "kilo", "lima",
+    "mike", "november", "oscar", "papa", "quebec", "romeo", "sierra", "tango", "uniform", "victor", "whiskey", "xray",
+    "yankee", "zulu", "alpha", "juliet",
+}  # fmt: skip
 LEET = [
     str.maketrans("0123456789@$!|+\u20ac\u00a3(<\u00a2", "oizeasgtbgasiltelccc"),
     str.maketrans("0123456789@$!|+\u20ac", "olzeasbtbgasilte"),
@@ -60,7 +63,7 @@ TRIM = "\"'`.,;:?!()[]{}<>~*_-\u2026\u201c\u201d\u2018\u2019\u00ab\u00bb"
 @lru_cache(1)
 def common() -> frozenset[str]:
     """Words that everybody uses: they are what they are, and by them a text is known to be one."""
-    return frozenset(resources.files(__package__).joinpath("common.txt").read_text("utf-8").split())
+    return frozenset(resources.files("worldpatch.safety.policy").joinpath("common.txt").read_text("utf-8").split())
 
 
 def readings(text: str, vocabulary: Vocabulary) -> list[str]:
@@ -98,16 +101,13 @@ def _decoded(text: str, speller: "Speller") -> Iterator[str]:
     yield out
     if any(SPACED.fullmatch(part) for part in GAPS.split(text)):
         yield " ".join(SEPARATORS.sub("", part) if SPACED.fullmatch(part) else part for part in GAPS.split(text))
-    spoken = [w[0] if w in _SPOKEN else f" {w} " for w in WORD.findall(text.casefold().replace("x-ray", "xray"))]
+    spoken = [w[0] if w in SPOKEN else f" {w} " for w in WORD.findall(text.casefold().replace("x-ray", "xray"))]
     if sum(len(w) == 1 for w in spoken) >= 4:
         yield "".join(spoken)
     yield from _shifted(text, speller)
     initials = "".join(line.strip()[:1] for line in text.splitlines())
     if len(initials) >= 5:
         yield speller.split(initials.casefold())
-
-
-_SPOKEN = {*SPOKEN, "alpha", "juliet"}
 
 
 def _shifted(text: str, speller: "Speller") -> Iterator[str]:
@@ -120,7 +120,10 @@ def _shifted(text: str, speller: "Speller") -> Iterator[str]:
         yield " ".join(word[::-1] for word in text.split())
     for table in (ATBASH, *map(_caesar, range(1, 26))):
         if speller.share([word.translate(table) for word in strange]) >= 0.5:
-            yield WORD.sub(lambda w, table=table: w[0] if speller.in_use(w[0].casefold()) else w[0].casefold().translate(table), text)
+            yield WORD.sub(
+                lambda w, table=table: w[0] if speller.in_use(w[0].casefold()) else w[0].casefold().translate(table),
+                text,
+            )
 
 
 @lru_cache(26)
@@ -220,7 +223,8 @@ class Speller:
         spelt = {SEPARATORS.sub("", found[0]) for found in SPACED.finditer(text)}
         text = SPACED.sub(lambda found: SEPARATORS.sub("", found[0]), text)
         known: dict[str, str] = {}
-        left, out = LONGEST, []
+        left = LONGEST
+        out: list[str] = []
         for chunk in text.split():
             if chunk not in known:
                 known[chunk] = self._usual(chunk)

@@ -1,9 +1,10 @@
 """Named rules over groups of words: a text in, the rules it breaks out.
 
-The rules are data: `rules/*.toml`, a file per category. `[words]` holds groups of terms (vocabulary.py says what a term is)
-that rules of all files may speak of; `[[rules]]` holds for each rule the groups that must all be there ("a|b": one of
-these), within how many words of each other, and the groups that excuse it where they stand as near. What is in `harmless`
-is taken out first: "killer whale" kills nobody. `people` and `artists` are groups of names, from the files beside them.
+The rules are data: `rules/*.toml`, a file per category. `[words]` holds groups of terms (vocabulary.py says what a
+term is) that rules of all files may speak of; `[[rules]]` holds for each rule the groups that must all be there
+("a|b": one of these), within how many words of each other, and the groups that excuse it where they stand as near.
+What is in `harmless` is taken out first: "killer whale" kills nobody. `people` and `artists` are groups of names,
+from the files beside them.
 """
 
 import tomllib
@@ -55,7 +56,7 @@ class Book:
 @lru_cache(1)
 def book() -> Book:
     """The rules that ship."""
-    folder = resources.files(__package__)
+    folder = resources.files("worldpatch.safety.policy")
     groups: dict[str, tuple[str, ...]] = {name: names(f"{name}.txt") for name in ("people", "artists")}
     rules, reasons = [], {}
     for path in sorted(folder.joinpath("rules").iterdir(), key=lambda path: path.name):
@@ -71,7 +72,7 @@ def book() -> Book:
 
 def names(file: str) -> tuple[str, ...]:
     """Names of a file: a person per line, ways to write the name between bars."""
-    lines = resources.files(__package__).joinpath(file).read_text("utf-8").splitlines()
+    lines = resources.files("worldpatch.safety.policy").joinpath(file).read_text("utf-8").splitlines()
     return tuple(name for line in lines if not line.startswith("#") for name in line.split(" | "))
 
 
@@ -91,12 +92,16 @@ def _shielded(hits: dict[str, list[Hit]]) -> dict[str, list[Hit]]:
 
 
 def _breaks(rule: Rule, hits: dict[str, list[Hit]]) -> bool:
-    """Is there a stretch of text short enough in which all is found that the rule needs, and nothing that excuses it?"""
+    """Is there a stretch of text short enough in which all is found that the rule needs, and nothing that excuses
+    it?"""
     if not all(any(group in hits for group in groups) for groups in rule.needs):
         return False
     reach = rule.within * WORD
     found = sorted(
-        (hit.begin, hit.end, which) for which, groups in enumerate(rule.needs) for g in groups for hit in hits.get(g, ())
+        (hit.begin, hit.end, which)
+        for which, groups in enumerate(rule.needs)
+        for g in groups
+        for hit in hits.get(g, ())
     )
     excuses = [hit for group in rule.unless for hit in hits.get(group, ())]
     last: dict[int, tuple[int, int]] = {}

@@ -1,7 +1,8 @@
 """What frames show, by a CLIP (Radford et al. 2021) from a folder that the user brings: frames in, a category out.
 
-Each frame is compared with a few descriptions per category and with harmless ones; a softmax over all of them, at the model's own
-temperature, gives the probability of each category. Descriptions are not trained, and no figure stands behind the threshold.
+Each frame is compared with a few descriptions per category and with harmless ones; a softmax over all of them, at the
+model's own temperature, gives the probability of each category. Descriptions are not trained, and no figure stands
+behind the threshold.
 """
 
 from pathlib import Path
@@ -22,7 +23,7 @@ SHOWN = {
     "hate": ("a swastika, nazi propaganda", "a racist caricature"),
     "self_harm": ("a person who cuts their own wrist", "a person who hangs themselves"),
     "": (
-        "a photo of a landscape", "a photo of people in clothes", "a photo of an animal", "simple coloured shapes on a floor",
+        "a photo of a landscape", "a photo of people in clothes", "a photo of an animal", "coloured shapes on a floor",
         "a cartoon", "a photo of food", "a photo of a street", "an abstract pattern", "a blurred picture",
         "a classical sculpture in a museum", "a portrait of a person", "children playing, fully dressed",
     ),

@@ -16,8 +16,8 @@ class Settings:
     `artists` refuses the styles of living artists. `threshold` is the probability from which the classifier refuses.
     `guard_url` is the base of an endpoint that speaks OpenAI's protocol, such as http://localhost:8000/v1; `guard_kind`
     says whether it is asked as moderation or as a chat model that answers "safe" or "unsafe"; `guard_key` names the
-    environment variable that holds its key, `guard_timeout` is in seconds. Where it gives no answer, nothing is allowed,
-    or with `fail_open` everything. `clip` is a folder with a CLIP for frames, as `transformers` saves it, and
+    environment variable that holds its key, `guard_timeout` is in seconds. Where it gives no answer, nothing is
+    allowed, or with `fail_open` everything. `clip` is a folder with a CLIP for frames, as `transformers` saves it, and
     `clip_threshold` the probability from which a frame is refused. Up to `frames` frames of a clip are looked at by
     CLIP and guard; flashes are looked for in all. Raises UserError.
     """
@@ -28,7 +28,7 @@ class Settings:
     flashing: bool = True
     off: tuple[str, ...] = ()
     artists: bool = False
-    threshold: float = 0.98
+    threshold: float = 0.995
     guard_url: str = ""
     guard_kind: Literal["moderations", "chat"] = "moderations"
     guard_model: str = "omni-moderation-latest"
@@ -43,14 +43,22 @@ class Settings:
         optional = [category for category in CATEGORIES if category not in ("minors", "artists")]
         for category in self.off:
             if category not in optional:
-                rule = "cannot be turned off while the policy is on" if category == "minors" else "is no category to turn off"
+                rule = (
+                    "cannot be turned off while the policy is on"
+                    if category == "minors"
+                    else "is no category to turn off"
+                )
                 raise UserError(f"off: {category!r} {rule}; these can be: {', '.join(optional)}")
         if self.guard_url and not self.guard_url.startswith(("http://", "https://")):
-            raise UserError(f"guard_url {self.guard_url!r} is no address: give its base, such as http://localhost:8000/v1")
+            raise UserError(
+                f"guard_url {self.guard_url!r} is no address: give its base, such as http://localhost:8000/v1"
+            )
         if self.guard_kind not in ("moderations", "chat"):
             raise UserError(f"guard_kind {self.guard_kind!r} is not known: give moderations or chat")
         if not (0 < self.threshold <= 1 and 0 < self.clip_threshold <= 1):
-            raise UserError(f"threshold {self.threshold} and clip_threshold {self.clip_threshold} must lie above 0, up to 1")
+            raise UserError(
+                f"threshold {self.threshold} and clip_threshold {self.clip_threshold} must lie above 0, up to 1"
+            )
         if self.guard_timeout <= 0 or self.frames < 1:
             raise UserError(f"guard_timeout {self.guard_timeout} must be positive, frames {self.frames} at least 1")
 

@@ -1,8 +1,8 @@
 """Words that rules speak of: terms in, and for every text the places where each group of terms is found.
 
 A term is a word ("naked"), a stem ("decapitat*": at most TAIL letters may follow), or several of these in a row
-("pipe bomb*"). `<18` as a part stands for a number below eighteen, in digits or in words. Scripts that leave no spaces are
-read letter by letter, so that a word of theirs is a row of letters.
+("pipe bomb*"). `<18` as a part stands for a number below eighteen, in digits or in words. Scripts that leave no
+spaces are read letter by letter, so that a word of theirs is a row of letters.
 """
 
 import itertools
@@ -13,16 +13,22 @@ from functools import lru_cache
 
 from worldpatch.safety.policy.plain import plain
 
-LETTERS = "\u0e00-\u0e7f\u2600-\u27bf\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\U0001f300-\U0001faff"  # Thai, kana, Han, pictures: each a token
+LETTERS = (  # Thai, kana, Han, pictures: each a token
+    "\u0e00-\u0e7f\u2600-\u27bf\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\U0001f300-\U0001faff"
+)
 MARKED = "\u0900-\u0963\u0966-\u0dff"  # scripts of India: their vowel signs are no letters to \w
 TOKEN = re.compile(rf"[{LETTERS}]|\d+|(?:[^\W\d_{LETTERS}]|[{MARKED}])+")
 SINGLE = re.compile(rf"[{LETTERS}]")
-ARABIC = re.compile(r"^(?:[\u0648\u0641]?(?:\u0628\u0627\u0644|\u0643\u0627\u0644|\u0627\u0644|\u0644\u0644)|[\u0648\u0641\u0628\u0644])(?=..)")
+ARABIC = re.compile(
+    r"^(?:[\u0648\u0641]?(?:\u0628\u0627\u0644|\u0643\u0627\u0644|\u0627\u0644|\u0644\u0644)"
+    r"|[\u0648\u0641\u0628\u0644])(?=..)"
+)
 TAIL = 7  # letters that may follow a stem
 YOUNG = 18
-NUMBERS = (
-    "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen".split()
-)
+NUMBERS = {
+    "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
+    "fourteen", "fifteen", "sixteen", "seventeen",
+}  # fmt: skip
 
 Part = tuple[str, bool]
 """A word, and whether others may begin with it."""
@@ -99,7 +105,8 @@ class Vocabulary:
         return hits
 
     def _entries(self, word: str) -> tuple[list[str], dict[str, list[tuple[tuple[Part, ...], str]]]]:
-        """Groups that a word belongs to alone, and the terms of several words that it may begin, by their second one."""
+        """Groups that a word belongs to alone, and the terms of several words that it may begin, by their second
+        one."""
         alone: list[str] = []
         followed: dict[str, list[tuple[tuple[Part, ...], str]]] = {}
         for key in _keys(word):
