@@ -13,9 +13,9 @@ import pytest
 from tests.serve.conftest import ROOT, start
 from worldpatch.video import read
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 pytest.importorskip("openai")
-SLOW = {"prompt": "a red ball falls", "seconds": "6", "extra_body": {"steps": 60, "seed": 7}}
+SLOW = {"prompt": "a red ball falls", "seconds": "4", "extra_body": {"steps": 50, "seed": 7}}
 
 
 def frames(client, id, folder):
@@ -107,15 +107,8 @@ def test_a_drain_keeps_what_is_done_and_nothing_tells_prompts(tmp_path):
 def test_two_machines_share_a_database_and_a_store(postgres, s3, tmp_path):
     """Each has a home of its own. When the one that draws is gone, the other goes on from the latents in the store, to
     the same frames; and what one has made, the other hands out and makes videos of."""
-    flags = (
-        "--open",
-        "--database",
-        postgres.database("shared"),
-        "--objects",
-        "s3://bucket/shared",
-        "--log-format",
-        "json",
-    )
+    flags = ("--open", "--database", postgres.database("shared"), "--objects", "s3://bucket/shared")
+    flags = (*flags, "--log-format", "json")
     one, two = (start(tmp_path / name, *flags, WORLDPATCH_NAME=name, **s3.environment) for name in ("one", "two"))
     first = next(one)
     client = first.client()

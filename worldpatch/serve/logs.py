@@ -27,11 +27,15 @@ def begin(settings: Settings, process: str) -> None:
     handler.setFormatter(Lines(process, settings.log_format == "json", settings.log_prompts))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.captureWarnings(True)
-    for name in ("uvicorn", "uvicorn.error", "dbos", "httpx2", "obstore"):
+    levels = {"uvicorn": logging.WARNING, "uvicorn.error": logging.WARNING, "httpx2": logging.WARNING}
+    for name, level in {
+        **levels,
+        "dbos": logging.ERROR,
+    }.items():  # it warns 20 times a second of a database that is out
         own = logging.getLogger(name)
         own.handlers.clear()
         own.propagate = True
-        own.setLevel(logging.WARNING)
+        own.setLevel(level)
 
 
 @contextmanager

@@ -91,6 +91,7 @@ class Worker:
         url = self.house.settings.workflows
         DBOS(config=_config(url, self.id))
         logs.begin(self.house.settings, self.id)  # again, for DBOS has said by itself where its words go
+        DBOS.listen_queues([self.id])  # every process knows all queues, and would take other workers' batches
         DBOS.launch()
         DBOS.register_queue(self.id, worker_concurrency=1, polling_interval_sec=POLL)
         client = DBOSClient(system_database_url=url)
