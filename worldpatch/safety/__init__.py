@@ -1,0 +1,1 @@
+"""What keeps pictures from being misused: a mark that names each video."""
