@@ -10,7 +10,7 @@ codec did, and not knowing where the frame was cut: that is found by trying all 
 import functools
 import hashlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,13 +39,14 @@ REACH = 1.1  # times the way to the lattice: codecs take from a tenth to a third
 BUSY, BUSIEST = 2.0, 8.0  # the pattern is as strong as the local contrast plus the first, up to the second
 NEAR = 0.03  # grey levels that a projection may miss its place by
 LEAST_DB = 38.2  # to the unmarked frames; a stronger pattern, as black and white clips need, is made fainter
-LEEWAYS = (0.0, 0.03, 0.06, 0.09)  # of a step: how far from the lattice projections are then left
+LEEWAYS = np.arange(0, 0.5, 0.03)  # of a step: how far from the lattice projections are then left
 
 MOST_CUT = 0.12
 COARSE, FINE = 0.004, 0.0004  # steps between cuts
 ALIKE = 0.01  # height and width are cut by the same share, but for so much
 TRIED = 24  # cuts that are looked at closely
 FLIPS = 10  # the least certain bits, all of whose values are tried
+FLIPPED = np.array(list(itertools.product((False, True), repeat=FLIPS)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,15 +87,14 @@ def mark(frames: Frames, id: int, key: int = KEY) -> Frames:
 def find(frames: Frames, key: int = KEY) -> Found | None:
     """The number that `mark` put into these frames, or into those that they are a coded, scaled or cut copy of."""
     plane, codes = _mean(frames), [_code(key, step) for step in STEPS]
-    uncut = ((code, UNCUT) for code in codes)
-    for code, cuts in itertools.chain(uncut, ((code, cuts) for code in codes for cuts in _places(plane, code))):
+    for code, cuts in itertools.chain(((code, UNCUT) for code in codes), _places(plane, codes)):
         projected = code.project(plane, cuts)
         if (id := code.read(projected[0])) is not None:
             return Found(id=id, fit=float(code.fit(projected)[0]))
     return None
 
 
-# -------------------------------------------------------------------------------------------------------------- the code
+# ------------------------------------------------------------------------------------------------------------- the code
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,12 +123,9 @@ class Code:
     def read(self, projected: Float[np.ndarray, " bits"]) -> int | None:
         """The number, if its proof holds once the least certain bits are chosen well (Chase, 1972)."""
         certain = np.cos(2 * np.pi * projected[:-PILOTS])
-        bits = certain < 0
-        weakest = np.argsort(np.abs(certain))[:FLIPS]
-        for flips in itertools.product((False, True), repeat=FLIPS):
-            word = bits.copy()
-            word[weakest] ^= flips
-            raw = np.packbits(word).tobytes()
+        words = np.repeat(certain[None] < 0, len(FLIPPED), axis=0)
+        words[:, np.argsort(np.abs(certain))[:FLIPS]] ^= FLIPPED
+        for raw in map(bytes, np.packbits(words, axis=1)):
             if self._proof(raw[: BITS // 8]) == raw[BITS // 8 :]:
                 return int.from_bytes(raw[: BITS // 8], "big")
         return None
@@ -152,10 +149,11 @@ def _code(key: int, step: float) -> Code:
 def _waves(cut: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n k g"]:
     """Sine waves over the inner part of an axis of which the shares `cut` are missing at its ends, to sum with."""
     first, left = cut[:, :1], 1 - cut.sum(1, keepdims=True)
-    inner = (first + left * (np.arange(GRID) + 0.5) / GRID - MARGIN) / (1 - 2 * MARGIN)
-    k = np.arange(1, BAND[1] + 1)[:, None]
-    waves = np.sin(np.pi * k * np.clip(inner, 0, 1)[:, None])
-    return (np.sqrt(2) / GRID * (left / (1 - 2 * MARGIN))[:, None] * waves).astype(np.float32)
+    middles = (np.arange(GRID, dtype=np.float32) + 0.5) / GRID
+    inner = np.clip((first + left * middles - MARGIN) / (1 - 2 * MARGIN), 0, 1)
+    k = np.arange(1, BAND[1] + 1, dtype=np.float32)[:, None]
+    weight = left * np.sqrt(2) / (1 - 2 * MARGIN) / GRID
+    return (weight[:, None] * np.sin(np.pi * k * inner[:, None])).astype(np.float32)
 
 
 # ------------------------------------------------------------------------------------------------------------- to mark
@@ -165,20 +163,23 @@ def _pattern(frames: Frames, id: int, key: int) -> tuple[UInt8[np.ndarray, "h w 
     """What is to be added to every frame, and what to be taken away."""
     h, w = frames.shape[1:3]
     plane, waves = _mean(frames), _waves(UNCUT[:, :2])[0]
+    inner = np.einsum("bkl,ky,lx->byx", _code(key, STEPS[0]).directions, waves, waves, optimize=True)
+    inner = inner.reshape(COUNT, -1)
     few = frames[np.linspace(0, len(frames) - 1, max(1, min(6, 1_500_000 // (h * w)))).round().astype(int)]
     grain = np.random.default_rng(key).random((h, w), dtype=np.float32)  # so that faint slopes do not become steps
     busy = _busy(few)
     even = np.ones_like(busy)
-    step = STEPS[min(h, w) >= LARGE]
-    for step, strength, leeway in [(step, busy, 0.0), (step, even, 0.0), *((STEPS[1], even, far) for far in LEEWAYS)]:
+    usual = STEPS[min(h, w) >= LARGE]
+    ways = [(usual, busy, 0.0), (usual, even, 0.0), *((STEPS[1], even, leeway) for leeway in LEEWAYS)]
+
+    def drawn(step: float, strength: Plane, leeway: float) -> Int[np.ndarray, "h w"]:
         code = _code(key, step)
-        inner = np.einsum("bkl,ky,lx->byx", code.directions, waves, waves, optimize=True).reshape(COUNT, -1)
         off = code.project(plane, UNCUT)[0] - code.word(id) / 2
         off -= np.round(off)
         need = -np.sign(off) * np.maximum(np.abs(off) - leeway, 0) * step * REACH
-        pattern = _solve(few, inner, need, strength, grain)
-        if _decibels(few, pattern) >= LEAST_DB:
-            break
+        return _solve(few, inner, need, strength, grain)
+
+    pattern = next(p for p in (drawn(*way) for way in ways) if _decibels(few, p) >= LEAST_DB)
     rise, fall = (np.maximum(part, 0).astype(np.uint8)[..., None].repeat(3, 2) for part in (pattern, -pattern))
     return rise, fall
 
@@ -226,7 +227,7 @@ def _blur(plane: Plane, sigma: float) -> Plane:
     return weights @ plane @ weights.T
 
 
-# ---------------------------------------------------------------------------------------------------------------- planes
+# --------------------------------------------------------------------------------------------------------------- planes
 
 
 def _mean(frames: Frames) -> Plane:
@@ -254,35 +255,50 @@ def _enlarge(length: int) -> Float[np.ndarray, "length g"]:
 # -------------------------------------------------------------------------------------------------------------- to find
 
 
-def _places(plane: Plane, code: Code) -> Iterator[Cuts]:
-    """Cuts that may have been made, the best first."""
+def _places(plane: Plane, codes: Sequence[Code]) -> Iterator[tuple[Code, Cuts]]:
+    """Cuts that may have been made, one by one, for each code the likeliest first."""
     steps = round(MOST_CUT / COARSE)
-    cut = np.array([(i, j) for i in range(steps + 1) for j in range(steps + 1 - i)], np.float32) * np.float32(COARSE)
-    fits, cuts = _pilots(plane, code, cut)
-    best = np.argsort(fits)[::-1][:TRIED]
-    cuts = cuts[best]
-    around = np.concatenate([np.zeros((1, 4)), np.eye(4), -np.eye(4)]).astype(np.float32)
+    cut = np.array([(i, j) for i in range(steps + 1) for j in range(steps + 1 - i)])
+    cut = cut[np.argsort(cut.sum(1), kind="stable")].astype(np.float32) * np.float32(COARSE)
+    pilots, pairs = _pilots(plane, codes[0].directions[-PILOTS:], cut)
+    for code in codes:
+        fits = np.cos(2 * np.pi * (pilots / code.step - code.offset[-PILOTS:])).sum(1)
+        best = pairs[np.argsort(fits)[::-1][:TRIED]]
+        cuts = _closer(plane, code, np.concatenate([cut[best[:, 0]], cut[best[:, 1]]], axis=1))
+        yield from ((code, cuts[i : i + 1]) for i in range(TRIED))
+
+
+def _pilots(
+    plane: Plane, directions: Float[np.ndarray, "bits k k"], cut: Float[np.ndarray, "n 2"]
+) -> tuple[Float[np.ndarray, "m bits"], Int[np.ndarray, "m 2"]]:
+    """Projections, in grey levels, for all pairs of a cut of the height and a like one of the width; and the pairs.
+
+    `cut` is in the order of what is cut off in all, so that the cuts which are like one lie side by side.
+    """
+    waves, whole = _waves(cut), cut.sum(1)
+    across = (waves.reshape(-1, GRID) @ plane.T).reshape(len(cut), -1)
+    turned = directions.transpose(0, 2, 1).reshape(-1, directions.shape[1])
+    first, last = np.searchsorted(whole, whole - ALIKE), np.searchsorted(whole, whole + ALIKE)
+    pilots = [
+        across[a:b] @ (turned @ down).reshape(len(directions), -1).T
+        for down, a, b in zip(waves, first, last, strict=True)
+    ]
+    pairs = [
+        np.stack([np.full(b - a, i), np.arange(a, b)], 1) for i, (a, b) in enumerate(zip(first, last, strict=True))
+    ]
+    return np.concatenate(pilots), np.concatenate(pairs)
+
+
+def _closer(plane: Plane, code: Code, cuts: Cuts) -> Cuts:
+    """Each of these cuts, walked to where the whole word fits best, and the best first."""
+    around = np.concatenate([UNCUT, np.eye(4), -np.eye(4)]).astype(np.float32)
     step = COARSE / 2
-    while step > FINE:
-        tried = (cuts[:, None] + step * around).reshape(-1, 4)
+    while True:
+        tried = (cuts[:, None] + np.float32(step) * around).reshape(-1, 4)
         fits = code.fit(code.project(plane, tried)).reshape(len(cuts), -1)
         better = fits.argmax(1)
         cuts = cuts + np.float32(step) * around[better]
         if not better.any():
             step /= 2
-    for i in np.argsort(fits.max(1))[::-1]:
-        yield cuts[i : i + 1]
-
-
-def _pilots(plane: Plane, code: Code, cut: Float[np.ndarray, "n 2"]) -> tuple[Float[np.ndarray, " m"], Cuts]:
-    """How well pilots lie on their lattice, for all pairs of a cut of the height and a like one of the width."""
-    waves = _waves(cut)
-    directions = code.directions[-PILOTS:].reshape(PILOTS, -1).T / np.float32(code.step)
-    across = (plane @ waves.reshape(-1, GRID).T).reshape(GRID, len(cut), -1)
-    fits, cuts = [], []
-    for i, down in enumerate(waves):
-        like = np.abs(cut.sum(1) - cut[i].sum()) <= ALIKE
-        both = np.einsum("ky,ynl->nkl", down, across[:, like], optimize=True).reshape(like.sum(), -1)
-        fits.append(np.cos(2 * np.pi * (both @ directions - code.offset[-PILOTS:])).mean(1))
-        cuts.append(np.concatenate([np.broadcast_to(cut[i], (like.sum(), 2)), cut[like]], 1))
-    return np.concatenate(fits), np.concatenate(cuts)
+        if step < FINE:
+            return cuts[np.argsort(fits.max(1))[::-1]]
