@@ -119,6 +119,23 @@ async def asked(draft: Draft, body: Ours, model: str | None, house: House, owner
     return Asked(model=name, request=request, facts=facts, work=work, memory=bytes_, priority=body.priority)
 
 
+def texts(request: dict[str, Any]) -> list[str]:
+    """All that a client writes to be shown: the strings among the parameters that name no file."""
+    found: list[str] = []
+
+    def seen(value: Any) -> None:
+        if isinstance(value, str):
+            found.append(value)
+        for one in value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
+            seen(one)
+
+    kind = params_of(request["ability"])
+    seen(
+        with_files(kind, request["params"], lambda mark, value, where: value if mark.kind in ("json", "who") else None)
+    )
+    return found
+
+
 def params_of(ability: str) -> type[BaseModel]:
     """Raises ApiError that lists the abilities."""
     try:

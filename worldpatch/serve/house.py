@@ -9,6 +9,8 @@ from worldpatch import config
 from worldpatch.config import UserError
 from worldpatch.generate.pipeline import Pipeline, outline
 from worldpatch.generate.provenance import Provenance, prepared
+from worldpatch.safety.policy.audit import Audit
+from worldpatch.safety.policy.chain import Policy
 from worldpatch.serve import tables, weights
 from worldpatch.serve.errors import ApiError
 from worldpatch.serve.objects import Objects
@@ -47,6 +49,15 @@ class House:
         return {name: _outline(folder) for name, folder in self.models.items()}
 
     @cached_property
+    def policy(self) -> Policy:
+        return Policy(self.settings.policy)
+
+    @cached_property
+    def audit(self) -> Audit:
+        """Every decision of the policy, and what of it is turned off."""
+        return Audit(self.settings.audit, self.settings.policy)
+
+    @cached_property
     def provenance(self) -> Provenance:
         """Who marks and signs what is made."""
         return prepared(self.settings.provenance)
@@ -62,7 +73,7 @@ class House:
 
     def ready(self) -> None:
         """Load what the first request would otherwise wait for: outlines of the models, parameters of the abilities."""
-        _ = self.outlines
+        _ = self.outlines, self.policy.judge("a red ball falls"), self.audit
         for ability in config.available("generate/ops"):
             config.resolve("generate/ops", ability)
 

@@ -1,15 +1,22 @@
 """How a server is set up: one frozen object, from flags and `WORLDPATCH_*` variables."""
 
+import json
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from worldpatch.config import UserError
 from worldpatch.generate import provenance
+from worldpatch.safety.policy.settings import Settings as PolicySettings
 
 PREFIX = "WORLDPATCH_"
+
+
+def _parsed(value: Any) -> Any:
+    """JSON, where a variable of the environment holds it."""
+    return json.loads(value) if isinstance(value, str) else value
 
 
 class Settings(BaseModel):
@@ -48,6 +55,10 @@ class Settings(BaseModel):
     certificate_key: Path | None = Field(default=None, description="PEM of its private key")
     timestamp_url: str | None = Field(default=None, description="a time-stamp authority that signatures are shown to")
     anchors: Path | None = Field(default=None, description="PEM of authorities whose signatures are trusted")
+    policy: Annotated[PolicySettings, BeforeValidator(_parsed)] = Field(
+        default=PolicySettings(), description="what is refused, as JSON: safety/policy/settings.py tells its fields"
+    )
+    consent: bool = Field(default=True, description="characters out of clips not made here need the people's consent")
     loras: dict[str, Path] = Field(default={}, description="adapters that may be asked for: name -> folder")
 
     @property
@@ -64,6 +75,11 @@ class Settings(BaseModel):
         """How what is made is marked and signed."""
         own = {name: getattr(self, name) for name in provenance.Settings.__dataclass_fields__ if name != "home"}
         return provenance.Settings(home=self.home / "credentials", **own)
+
+    @property
+    def audit(self) -> Path:
+        """What was decided by the policy, line by line."""
+        return self.home / "audit.jsonl"
 
     @property
     def jobs(self) -> Path:

@@ -347,6 +347,12 @@ class Worker:
         queue.tell(self.house.engine, [row["id"]], stage="decode", share=0.98, step=0, steps=1, worker=self.id)
         (result,) = generate.developed([job], shots, pipeline)
         begun = time.perf_counter()
+        for frames in result.frames.numpy():
+            decision = self.house.policy.judge_frames(frames, result.rate)
+            self.house.audit.decided(decision, row["id"])
+            if not decision.allowed:
+                self._fail(row["id"], UserError(decision.reason), "moderation_blocked")
+                return
         with tempfile.TemporaryDirectory(dir=self.kept.folder(desk.batch)) as folder:
             parts = Path(folder) / "parts"
             kind = config.resolve("generate/ops", row["request"]["ability"]).Params

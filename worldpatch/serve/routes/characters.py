@@ -1,6 +1,7 @@
 """Characters: somebody or something out of a clip, to be shown again in other videos.
 
-Whether the people of a clip have agreed to it is written down as the client says it; nothing depends on it yet.
+Who is in a clip cannot be told by the server. So a clip that was not made here needs the client's word that whoever is
+in it agrees; what was made here is known by its credentials or its watermark.
 """
 
 import asyncio
@@ -14,13 +15,15 @@ from fastapi import APIRouter, Query, Request
 from PIL import Image
 
 from worldpatch.config import UserError
+from worldpatch.generate.verify import verify
 from worldpatch.serve import tables
 from worldpatch.serve.errors import invalid
+from worldpatch.serve.house import House
 from worldpatch.serve.ids import new
 from worldpatch.serve.objects import portrait
 from worldpatch.serve.routes.context import Home, Videos, accepts, body, own, page
+from worldpatch.serve.routes.videos import judged
 from worldpatch.serve.schemas import Character, Deleted, NewCharacter, Page
-from worldpatch.serve.wire import Upload
 from worldpatch.video import read
 
 router = APIRouter(tags=["characters"])
@@ -30,18 +33,30 @@ router = APIRouter(tags=["characters"])
 async def create(request: Request, home: Home, key: Videos) -> Character:
     """A character out of the first frame of a clip."""
     fields: NewCharacter = await body(request, NewCharacter)
-    return await asyncio.to_thread(_kept, fields, await _picture(fields.video, home), home, key)
+    await asyncio.to_thread(judged, [fields.name, fields.told], new("req"), home)
+    return await asyncio.to_thread(_kept, fields, await _picture(fields, home), home, key)
 
 
-async def _picture(video: Upload, home: Home) -> Image.Image:
+async def _picture(fields: NewCharacter, home: House) -> Image.Image:
     with tempfile.TemporaryDirectory(dir=home.settings.jobs) as folder:
         path = Path(folder) / "upload"
-        await video.save(path)
+        await fields.video.save(path)
         try:
             frames, _ = await asyncio.to_thread(read.read, path, frames=1)
+            agreed = fields.consent or not home.settings.consent or await asyncio.to_thread(_made_here, path, home)
         except UserError as error:
-            raise invalid(f"video: {error}".replace(str(path), video.name), "video", "invalid_media") from error
+            told = str(error).replace(str(path), fields.video.name)
+            raise invalid(f"video: {told}", "video", "invalid_media") from error
+    if not agreed:
+        raise invalid(
+            "this clip was not made here: send consent=true, which says that all people in it agree to be shown again",
+            "consent", "consent_required",
+        )  # fmt: skip
     return Image.fromarray(frames[0])
+
+
+def _made_here(path: Path, home: House) -> bool:
+    return verify(path, home.settings.provenance).outcome == "found"
 
 
 def _kept(fields: NewCharacter, picture: Image.Image, home: Home, key: Videos) -> Character:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from fastapi import APIRouter, Query, Request, Response
 
+from worldpatch.safety.policy.decision import Decision
 from worldpatch.serve import asked, keys, queue, tables
 from worldpatch.serve.asked import Draft
 from worldpatch.serve.errors import ApiError, invalid
@@ -110,17 +111,29 @@ async def submit(
 ) -> Video:
     """Put what was asked for in line, once however often it is sent."""
     found = await asked.asked(draft, fields, model, home, key.id)
+    id = new("video")
+    await asyncio.to_thread(judged, [draft.prompt, *asked.texts(found.request)], id, home)
     said = [found.request | {"seed": fields.seed}, draft.prompt, draft.seconds, draft.size]
     digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
     named, again = request.headers.get("idempotency-key"), request.headers.get("x-stainless-retry-count", "0")
     row = {
-        "id": new("video"), "owner": key.id, "request": found.request, "facts": found.facts, "model": found.model,
+        "id": id, "owner": key.id, "request": found.request, "facts": found.facts, "model": found.model,
         "priority": found.priority, "work": found.work, "memory": found.memory, "created_at": time.time(),
     }  # fmt: skip
     row = await asyncio.to_thread(
         _enqueue, row, named or digest, digest, bool(named) or again not in ("", "0"), home, key
     )
     return await asyncio.to_thread(_told, row["id"], home, key, response)
+
+
+def judged(texts: list[str], subject: str, home: House) -> None:
+    """What a client writes, before the policy. Raises ApiError 400 where it refuses."""
+    for text in dict.fromkeys(text for text in texts if text):
+        decision = home.policy.judge(text)
+        if not decision.allowed:
+            home.audit.decided(decision, subject)
+            raise invalid(decision.reason, "prompt", "moderation_blocked")
+    home.audit.decided(decision if texts else Decision(allowed=True, stage="all"), subject)
 
 
 def _enqueue(row: dict[str, Any], mark: str, digest: str, same: bool, home: House, key: Key) -> dict[str, Any]:
