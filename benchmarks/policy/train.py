@@ -4,9 +4,11 @@
 
 Takes a minute of one core and writes worldpatch/safety/policy/classifier.npz. Sentences come from training.toml; terms
 of the rules stand in further ones, in all their languages, as do harmless phrases. A fifth of the *templates* is held
-out: figures for sentences whose template was seen would say nothing. The red-team list is never read here. Measured on
-2026-11-22: 94,654 bytes; from 0.95 on, 0.1% of 4,043 held-out ordinary sentences are refused and 6% of 2,326
-harmful ones. It adds little: from 0.995 on, 0.8 points on the red team (benchmarks/policy.md).
+out: figures for sentences whose template was seen would say nothing. The red-team list is never read here.
+
+Measured on 2026-11-22, before the rules were mended: 94,654 bytes; from 0.95 on, 0.1% of 4,043 held-out ordinary
+sentences are refused and 6% of 2,326 harmful ones. It adds little: from 0.995 on, 0.8 points on the red team
+(benchmarks/policy.md).
 """
 
 import itertools

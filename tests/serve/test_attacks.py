@@ -234,7 +234,8 @@ def things(client, app) -> dict[str, str]:
     """One of each kind of thing that a key can own."""
     video = client.post("/v1/videos", json={"prompt": "a ball"}).json()["id"]
     file = client.post("/v1/files", data={"purpose": "vision"}, files={"file": ("x.png", png())}).json()["id"]
-    person = client.post("/v1/videos/characters", data={"name": "R"}, files={"video": ("x.png", png())}).json()["id"]
+    agreed = {"name": "R", "consent": "true"}
+    person = client.post("/v1/videos/characters", data=agreed, files={"video": ("x.png", png())}).json()["id"]
     hook = {"name": "x", "url": "https://8.8.8.8/", "event_types": ["video.completed"]}
     return dict(
         zip(IDS, (video, file, person, client.post("/v1/webhook_endpoints", json=hook).json()["id"]), strict=True)

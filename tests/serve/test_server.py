@@ -148,7 +148,7 @@ def test_a_picture_is_the_first_frame(client, way, tmp_path):
 
 
 def test_characters(client, tmp_path):
-    kept = client.videos.create_character(name="Rosy", video=picture())
+    kept = client.videos.create_character(name="Rosy", video=picture(), extra_body={"consent": True})
     assert client.videos.get_character(kept.id).name == "Rosy"
     body = QUICK | {"characters": json.dumps([{"id": kept.id}])}
     made = client.videos.create_and_poll(prompt="Rosy falls", seconds="1", extra_body=body)
