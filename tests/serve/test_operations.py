@@ -114,8 +114,8 @@ def test_two_machines_share_a_database_and_a_store(postgres, s3, tmp_path):
     client = first.client()
     whole = client.videos.create_and_poll(**SLOW)
     made = under_way(client, 30)
-    second = next(two)
     first.process.kill()  # its processes follow
+    second = next(two)
     client = second.client(max_retries=20)
     made = client.videos.poll(made.id)
     assert made.status == "completed", made.error
