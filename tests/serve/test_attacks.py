@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import socket
 import struct
 import threading
@@ -314,3 +315,29 @@ def test_a_data_url_may_not_be_a_bomb(client):
     refused(
         client.post("/v1/videos", json={"prompt": "x", "input_reference": {"image_url": url}}), 400, "invalid_media"
     )
+
+
+# --------------------------------------------------------------------------------------------------------------- policy
+
+
+def test_what_the_policy_refuses_is_refused_and_put_on_record(client, app):
+    """By every route that takes words, and without the words in the log."""
+    bad = "nude children"
+    story = {"ability": "storyboard", "parameters": {"cards": [{"text": "a ball"}, {"text": bad, "seconds": 1.0}]}}
+    hook = {"data": {"name": bad, "consent": "true"}, "files": {"video": ("x.png", png())}}
+    for path, sent in (
+        ("videos", {"json": {"prompt": bad}}), ("videos", {"json": story}),
+        ("images/generations", {"json": {"prompt": bad}}), ("videos/characters", hook),
+    ):  # fmt: skip
+        refused(client.post(f"/v1/{path}", **sent), 400, "moderation_blocked", "prompt")
+    kept = client.post("/v1/videos", json={"prompt": "a red ball falls"}).json()
+    log = app.state.house.settings.audit.read_text()
+    lines = [json.loads(line) for line in log.splitlines()]
+    assert [line["allowed"] for line in lines[-5:]] == [False] * 4 + [True] and lines[-1]["subject"] == kept["id"]
+    assert {line["category"] for line in lines[-5:-1]} == {"minors"} and "children" not in log
+
+
+def test_foreign_clips_become_characters_by_consent_alone(client):
+    sent = {"files": {"video": ("x.png", png())}}
+    refused(client.post("/v1/videos/characters", data={"name": "R"}, **sent), 400, "consent_required", "consent")
+    assert client.post("/v1/videos/characters", data={"name": "R", "consent": "true"}, **sent).status_code == 200

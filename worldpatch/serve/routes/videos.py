@@ -128,12 +128,14 @@ async def submit(
 
 def judged(texts: list[str], subject: str, home: House) -> None:
     """What a client writes, before the policy. Raises ApiError 400 where it refuses."""
-    for text in dict.fromkeys(text for text in texts if text):
+    decision = Decision(allowed=True, stage="all")
+    for text in dict.fromkeys(filter(None, texts)):
         decision = home.policy.judge(text)
         if not decision.allowed:
-            home.audit.decided(decision, subject)
-            raise invalid(decision.reason, "prompt", "moderation_blocked")
-    home.audit.decided(decision if texts else Decision(allowed=True, stage="all"), subject)
+            break
+    home.audit.decided(decision, subject)
+    if not decision.allowed:
+        raise invalid(decision.reason, "prompt", "moderation_blocked")
 
 
 def _enqueue(row: dict[str, Any], mark: str, digest: str, same: bool, home: House, key: Key) -> dict[str, Any]:
