@@ -157,5 +157,5 @@ def _pictures(frames: np.ndarray, folder: Path) -> None:
     sheet = Image.new("RGB", (size[0] * len(rows[0]), size[1] * len(rows)))
     for (y, row), x in itertools.product(enumerate(rows), range(4)):
         if x < len(row):
-            sheet.paste(Image.fromarray(row[x]).resize(size), (x * size[0], y * size[1]))
+            sheet.paste(Image.fromarray(row[x]).resize(size, reducing_gap=2.0), (x * size[0], y * size[1]))
     sheet.save(folder / "spritesheet.jpg", quality=88)
