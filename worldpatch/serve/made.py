@@ -104,7 +104,7 @@ def _zipped(source: Path, path: Path) -> None:
         for number, frame in enumerate(frames):
             out = io.BytesIO()
             Image.fromarray(frame).save(out, "PNG")
-            archive.writestr(f"{number:05d}.png", out.getvalue())
+            archive.writestr(zipfile.ZipInfo(f"{number:05d}.png"), out.getvalue())  # the same bytes whenever it is made
 
 
 def _frame(number: int) -> Callable[[Path, Path], None]:
