@@ -173,7 +173,7 @@ def test_a_database_without_room(client, house):
         connection.exec_driver_sql("PRAGMA max_page_count = 1")
 
     for _ in range(200):
-        answer = client.post("/v1/videos", json=BODY | {"prompt": "x" * 3000})
+        answer = client.post("/v1/videos", json=BODY | {"prompt": "a red ball " * 300})
         if answer.status_code != 200:
             break
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "disk_full")

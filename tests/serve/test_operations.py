@@ -10,7 +10,8 @@ import time
 import httpx2
 import pytest
 
-from tests.serve.conftest import ROOT, start
+from benchmarks._server import ROOT
+from tests.serve.conftest import start
 from worldpatch.video import read
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

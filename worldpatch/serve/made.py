@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from worldpatch import config
 from worldpatch.generate import files
 from worldpatch.generate.pipeline import Pipeline
 from worldpatch.safety.credentials import Ingredient
@@ -119,7 +120,7 @@ def sign_derived(path: Path, source: Path, row: Any, variant: int, house: House)
     """What comes out of a video's file is signed as that; a zip holds no credentials."""
     if path.suffix != ".zip":
         part = Ingredient(path=source, relationship="parentOf", title=row["id"])
-        request = Request(**{**row["request"], "loras": tuple(row["request"]["loras"])})
+        request = config.build(Request, row["request"])
         id = named(row["id"], variant)
         claim = house.provenance.claim(request, row["result"]["fingerprint"], path.name, id, None, (part,))
         house.provenance.sign(path, claim)

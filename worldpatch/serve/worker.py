@@ -239,8 +239,7 @@ class Worker:
         asked = dict(row["request"])
         kind = config.resolve("generate/ops", asked["ability"]).Params
         asked["params"] = references.local(kind, asked["params"], self.house, folder)
-        asked["loras"] = tuple(asked["loras"])
-        return Request(**asked)
+        return config.build(Request, asked)
 
     def _heed(self, desk: Desk) -> None:
         """Let go of videos that nobody wants now. Raises Stopped where none is left."""
