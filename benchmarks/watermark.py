@@ -262,11 +262,11 @@ def unmarked(report: Report, shown: Iterator[Shown]) -> tuple[int, int, int]:
             numbers += code.read(projected[0]) is not None
     places, tries = len(watermark.STEPS) * (1 + watermark.TRIED), 2**watermark.FLIPS
     report.say(
-        f"\nUnmarked: {len(searched)} clips searched whole ({len(searched) * places} readings), and {len(fits)} readings "
-        f"of single frames with {len(keys)} keys, each of {tries} words: {numbers} gave a number. A search reads at most "
-        f"{places} places of {tries} words, 2^{math.log2(places * tries):.1f}, and a word passes by chance with "
-        f"2^-{watermark.CHECK}. Fits of the frames: mean {np.mean(fits):.3f}, standard deviation {np.std(fits):.3f}, "
-        f"largest {max(fits):.3f}; chance has 0 and {math.sqrt(0.5 / watermark.COUNT):.3f}."
+        f"\nUnmarked: {len(searched)} clips searched whole ({len(searched) * places} readings), and {len(fits)} "
+        f"readings of single frames with {len(keys)} keys, each of {tries} words: {numbers} gave a number. A search "
+        f"reads at most {places} places of {tries} words, 2^{math.log2(places * tries):.1f}, and a word passes by "
+        f"chance with 2^-{watermark.CHECK}. Fits of the frames: mean {np.mean(fits):.3f}, standard deviation "
+        f"{np.std(fits):.3f}, largest {max(fits):.3f}; chance has 0 and {math.sqrt(0.5 / watermark.COUNT):.3f}."
     )
     return len(searched) * places + len(fits), numbers, places * tries
 

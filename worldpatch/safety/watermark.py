@@ -33,8 +33,8 @@ SHORTEST, FEWEST = 128, 16  # pixels of the shorter side, and frames: what bench
 GRID = 128  # the mean frame is resampled to so many rows and columns, whatever its aspect
 MARGIN = 0.1  # of the frame's height and width, left unmarked at each edge
 BAND = (4, 14)  # half waves of the directions over the inner part
-STEPS = (1.0, 0.7)  # grey levels between points of a lattice: of small clips, which codecs harm more, and of others
-LARGE = 240  # pixels of the shorter side from which a clip is no small one
+STEPS = (1.0, 0.7, 0.5)  # grey levels between points of a lattice: codecs harm small clips more
+SIDES = (SHORTEST, 240, 400)  # pixels of the shorter side from which each is used
 REACH = 1.1  # times the way to the lattice: codecs take from a tenth to a third of the pattern away
 BUSY, BUSIEST = 2.0, 8.0  # the pattern is as strong as the local contrast plus the first, up to the second
 NEAR = 0.03  # grey levels that a projection may miss its place by
@@ -42,7 +42,7 @@ LEAST_DB = 38.2  # to the unmarked frames; a stronger pattern, as black and whit
 LEEWAYS = np.arange(0, 0.5, 0.03)  # of a step: how far from the lattice projections are then left
 
 MOST_CUT = 0.12
-COARSE, FINE = 0.004, 0.0004  # steps between cuts
+COARSE, FINE = 0.003, 0.0004  # steps between cuts
 ALIKE = 0.01  # height and width are cut by the same share, but for so much
 TRIED = 24  # cuts that are looked at closely
 FLIPS = 10  # the least certain bits, all of whose values are tried
@@ -169,8 +169,8 @@ def _pattern(frames: Frames, id: int, key: int) -> tuple[UInt8[np.ndarray, "h w 
     grain = np.random.default_rng(key).random((h, w), dtype=np.float32)  # so that faint slopes do not become steps
     busy = _busy(few)
     even = np.ones_like(busy)
-    usual = STEPS[min(h, w) >= LARGE]
-    ways = [(usual, busy, 0.0), (usual, even, 0.0), *((STEPS[1], even, leeway) for leeway in LEEWAYS)]
+    usual = STEPS[np.searchsorted(SIDES, min(h, w), "right") - 1]
+    ways = [(usual, busy, 0.0), (usual, even, 0.0), *((min(usual, STEPS[1]), even, leeway) for leeway in LEEWAYS)]
 
     def drawn(step: float, strength: Plane, leeway: float) -> Int[np.ndarray, "h w"]:
         code = _code(key, step)
