@@ -65,7 +65,8 @@ def main() -> None:
     report.say("\nBeyond the bars, footage at 128 pixels at its own rate:")
     others = FILMED[: 1 if report.short else None : 2]
     report.table(("harm", "recovered", "of"), beyond((at_128(arguments.open, name) for name in others), rng))
-    readings, false, words = unmarked(report, (at_128(arguments.open, name) for name in (*FILMED, *DRAWN)))
+    blank = FILMED[:1] if report.short else FILMED + DRAWN
+    readings, false, words = unmarked(report, (at_128(arguments.open, name) for name in blank))
     spent(report)
     chance = words * 2.0**-watermark.CHECK
     report.bars(
