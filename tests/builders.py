@@ -163,8 +163,9 @@ def vjepa(folder: Path, probe: bool = True) -> Path:
     return folder
 
 
-def clip_network(folder: Path) -> Path:
-    """A tiny CLIP of 16x16 pixels with random weights, with its tokenizer. Needs transformers."""
+def clip_network(folder: Path, width: int = 8) -> Path:
+    """A tiny CLIP of 16x16 pixels with random weights and `width` numbers per picture, with its tokenizer and what
+    prepares pictures. Needs transformers."""
     import transformers
 
     tokenizer = bytepair.train_tokenizer(CAPTIONS, 300)
@@ -174,9 +175,14 @@ def clip_network(folder: Path) -> Path:
     shape = transformers.CLIPConfig(
         text_config={**sizes, "vocab_size": 300, "max_position_embeddings": 77},
         vision_config={**sizes, "image_size": 16, "patch_size": 8},
-        projection_dim=8,
+        projection_dim=width,
     )
     transformers.CLIPModel(shape).save_pretrained(folder)
+    values = {
+        "image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": 16},
+        "crop_size": {"height": 16, "width": 16},
+    }  # fmt: skip
+    (folder / "preprocessor_config.json").write_text(json.dumps(values))
     return folder
 
 

@@ -66,19 +66,8 @@ def test_every_score_has_a_limit():
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny CLIP with random weights and 768 numbers per picture, as the folder of a real one."""
-    transformers = pytest.importorskip("transformers")
-    folder = tmp_path_factory.mktemp("clip")
-    builders.clip_network(folder)
-    torch.manual_seed(1)
-    shape = transformers.CLIPConfig.from_pretrained(folder)
-    shape.projection_dim = 768
-    transformers.CLIPModel(shape).save_pretrained(folder)
-    values = {
-        "image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": 16},
-        "crop_size": {"height": 16, "width": 16},
-    }  # fmt: skip
-    (folder / "preprocessor_config.json").write_text(json.dumps(values))
-    return folder
+    pytest.importorskip("transformers")
+    return builders.clip_network(tmp_path_factory.mktemp("clip"), 768)
 
 
 def head(path: Path, along: Tensor, bias: float) -> Path:

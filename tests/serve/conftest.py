@@ -1,7 +1,6 @@
 """One server for all tests of a process: the real one, its processes and the shipped model, on loopback."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -9,16 +8,12 @@ from benchmarks._server import Server, running
 from tests.serve import peers
 
 
-def start(home: Path, *flags: str, **variables: str) -> Iterator[Server]:
-    with running(home, *flags, **variables) as found:
-        yield found
-
-
 @pytest.fixture(scope="session")
 def server(tmp_path_factory) -> Iterator[Server]:
     """Without keys."""
     pytest.importorskip("dbos")
-    yield from start(tmp_path_factory.mktemp("serve") / "home", "--open")
+    with running(tmp_path_factory.mktemp("serve") / "home", "--open") as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,7 @@ import time
 import httpx2
 import pytest
 
-from benchmarks._server import ROOT
-from tests.serve.conftest import start
+from benchmarks._server import ROOT, running
 from worldpatch.video import read
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -45,7 +44,7 @@ def under_way(client, progress=10, **body):
 def test_postgresql_restarts_in_the_middle(postgres, tmp_path):
     """What is asked meanwhile is answered 503 and when to come again; the video is made, with the same frames."""
     database = postgres.database("live")
-    for server in start(tmp_path / "home", "--open", "--database", database):
+    with running(tmp_path / "home", "--open", "--database", database) as server:
         client = server.client(max_retries=20)
         assert quick(client).status == "completed"
         whole = client.videos.create_and_poll(**SLOW)
@@ -71,7 +70,7 @@ def test_a_drain_keeps_what_is_done_and_nothing_tells_prompts(tmp_path):
     next start goes on to the same frames. The logs of both lives are JSON and hold no prompt and no key."""
     home, prompt, flags = tmp_path / "home", "an unmistakable zebra", ("--log-format", "json")
     body = SLOW | {"prompt": prompt}
-    for server in start(home, "--open", *flags):
+    with running(home, "--open", *flags) as server:
         client = server.client()
         whole = client.videos.create_and_poll(**body)
         assert httpx2.post(f"{server.url}/v1/videos", json={"prompt": prompt, "steps": prompt}).status_code == 400
@@ -88,7 +87,7 @@ def test_a_drain_keeps_what_is_done_and_nothing_tells_prompts(tmp_path):
     with sqlite3.connect(home / "worldpatch.sqlite") as rows:
         assert rows.execute("select count(*) from workers").fetchone() == (0,)
         assert rows.execute("select status from videos where id = ?", [made.id]).fetchone() == ("in_progress",)
-    for server in start(home, "--open", *flags):
+    with running(home, "--open", *flags) as server:
         client = server.client()
         made = client.videos.poll(made.id)
         assert (frames(client, made.id, tmp_path) == frames(client, whole.id, tmp_path)).all()
@@ -110,40 +109,40 @@ def test_two_machines_share_a_database_and_a_store(postgres, s3, tmp_path):
     the same frames; and what one has made, the other hands out and makes videos of."""
     flags = ("--open", "--database", postgres.database("shared"), "--objects", "s3://bucket/shared")
     flags = (*flags, "--log-format", "json")
-    one, two = (start(tmp_path / name, *flags, WORLDPATCH_NAME=name, **s3.environment) for name in ("one", "two"))
-    first = next(one)
-    client = first.client()
-    whole = client.videos.create_and_poll(**SLOW)
-    made = under_way(client, 30)
-    first.process.kill()  # its processes follow
-    second = next(two)
-    client = second.client(max_retries=20)
-    made = client.videos.poll(made.id)
-    assert made.status == "completed", made.error
-    assert (frames(client, made.id, tmp_path) == frames(client, whole.id, tmp_path)).all()
-    log = [json.loads(line) for line in (tmp_path / "two.log").read_text().splitlines() if line.startswith("{")]
-    assert [line["from"] for line in log if line["message"] == "drawing"] == [True], "it began anew"
-    part = httpx2.get(f"{second.url}/v1/videos/{whole.id}/content", headers={"range": "bytes=4-7"})
-    assert part.status_code == 206 and part.content == b"ftyp"
-    remix = client.videos.poll(client.videos.remix(whole.id, prompt="a blue ball falls").id)
-    assert remix.status == "completed", remix.error
-    for machine in ("one", "two"):
-        assert not list((tmp_path / machine).rglob("*.mp4")), "all is in the store"
-    one.close()
-    two.close()
+    first, second = (
+        running(tmp_path / name, *flags, WORLDPATCH_NAME=name, **s3.environment) for name in ("one", "two")
+    )
+    with first as server:
+        client = server.client()
+        whole = client.videos.create_and_poll(**SLOW)
+        made = under_way(client, 30)
+        server.process.kill()  # its processes follow
+    with second as server:
+        client = server.client(max_retries=20)
+        made = client.videos.poll(made.id)
+        assert made.status == "completed", made.error
+        assert (frames(client, made.id, tmp_path) == frames(client, whole.id, tmp_path)).all()
+        log = [json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{")]
+        assert [line["from"] for line in log if line["message"] == "drawing"] == [True], "it began anew"
+        part = httpx2.get(f"{server.url}/v1/videos/{whole.id}/content", headers={"range": "bytes=4-7"})
+        assert part.status_code == 206 and part.content == b"ftyp"
+        remix = client.videos.poll(client.videos.remix(whole.id, prompt="a blue ball falls").id)
+        assert remix.status == "completed", remix.error
+        for machine in ("one", "two"):
+            assert not list((tmp_path / machine).rglob("*.mp4")), "all is in the store"
 
 
 def test_a_backup_of_a_server_that_works(tmp_path):
     """Restored into an empty home, what was there is there, and what was under way goes on."""
     home, copy, again = tmp_path / "home", tmp_path / "copy", tmp_path / "again"
-    for server in start(home, "--open"):
+    with running(home, "--open") as server:
         client = server.client()
         whole = client.videos.create_and_poll(**SLOW)
         made, waits = under_way(client, 30), client.videos.create(prompt="a box", seconds="1", extra_body={"steps": 2})
         run("serve", "backup", str(copy), "--home", str(home))
         assert client.videos.poll(made.id).status == "completed"
     run("serve", "restore", str(copy), "--home", str(again))
-    for server in start(again, "--open"):
+    with running(again, "--open") as server:
         client = server.client()
         assert {video.id for video in client.videos.list()} == {whole.id, made.id, waits.id}
         assert client.videos.poll(waits.id).status == "completed"

@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from worldpatch.serve.errors import ApiError, invalid
 
 KEY = re.compile(r"^([^\[\]]+)((?:\[[^\[\]]*\])*)$")
+LONE = re.compile(r"[\ud800-\udfff]")  # half of a character
 MOST_FIELDS, MOST_FILES, LONGEST_FIELD = 1000, 20, 24 * 2**20  # a data URL of 20,971,520 characters among them
 
 
@@ -53,19 +54,21 @@ async def fields(request: Request) -> dict[str, Any]:
         found = _json(await request.body())
     else:
         raise ApiError(415, f"content-type {kind!r}: send application/json or multipart/form-data")
-    _no_nul(found, "")
+    _check_text(found)
     return found
 
 
-def _no_nul(value: Any, where: str) -> None:
-    """Raises ApiError on the one character that databases do not keep."""
-    if isinstance(value, str) and "\0" in value:
-        raise invalid(f"{where or 'a field'} holds a NUL character: leave it out", where or None)
-    if isinstance(value, list | dict):
-        inner = value.items() if isinstance(value, dict) else ((where, one) for one in value)
-        for name, one in inner:
-            _no_nul(name, where)
-            _no_nul(one, where or str(name))
+def _check_text(found: dict[str, Any]) -> None:
+    """Raises ApiError on text that databases do not keep: NUL, and halves of characters, however deep they lie."""
+    waiting: list[tuple[str, Any]] = [(name, part) for name, value in found.items() for part in (name, value)]
+    while waiting:
+        where, value = waiting.pop()
+        if isinstance(value, str) and ("\0" in value or LONE.search(value)):
+            raise invalid(f"{where} holds a NUL or half a character: leave it out", where)
+        if isinstance(value, dict):
+            waiting += [(where, part) for pair in value.items() for part in pair]
+        elif isinstance(value, list):
+            waiting += [(where, part) for part in value]
 
 
 def _json(body: bytes) -> dict[str, Any]:
@@ -73,7 +76,6 @@ def _json(body: bytes) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(body, parse_constant=_no_number)
-        json.dumps(found, ensure_ascii=False).encode()  # halves of characters have no bytes
     except (ValueError, RecursionError) as error:
         raise invalid(f"the body is no JSON: {error}", code="invalid_json") from error
     if not isinstance(found, dict):
