@@ -120,11 +120,11 @@ async def asked(draft: Draft, body: Ours, model: str | None, house: House, owner
 
 
 def texts(request: dict[str, Any]) -> list[str]:
-    """All that a client writes to be shown: the strings among the parameters that name no file."""
+    """All that a client writes to be shown: the strings among the parameters that name no file and no character."""
     found: list[str] = []
 
     def seen(value: Any) -> None:
-        if isinstance(value, str):
+        if isinstance(value, str) and not references.NAMED.fullmatch(value):  # chance spells words in identifiers
             found.append(value)
         for one in value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
             seen(one)
