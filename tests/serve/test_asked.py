@@ -2,7 +2,6 @@
 
 from worldpatch.serve import asked
 
-
 CARDS = [{"text": "{character}: sits", "image": "file-3d2149d19535fe61f07854915c4dbb3c"}]
 
 

@@ -1,6 +1,7 @@
 """Where trained models lie: `checkpoints/<name>` here or beside the package, or any folder."""
 
 import hashlib
+from functools import lru_cache
 from pathlib import Path
 
 from worldpatch.config import UserError, homes
@@ -26,9 +27,14 @@ def find(name: str) -> Path:
 
 
 def fingerprint(folder: Path) -> str:
-    """Identity of a model's weights: the same 16 characters, the same videos."""
+    """Identity of a model's weights: the same 16 characters, the same videos. Read again only where files changed."""
+    files = [folder / name for name in ("model.safetensors", "vae.safetensors") if (folder / name).exists()]
+    return _fingerprint(tuple((file, file.stat().st_size, file.stat().st_mtime_ns) for file in files))
+
+
+@lru_cache(maxsize=64)
+def _fingerprint(files: tuple[tuple[Path, int, int], ...]) -> str:
     digest = hashlib.sha256()
-    for name in ("model.safetensors", "vae.safetensors"):
-        if (folder / name).exists():
-            digest.update((folder / name).read_bytes())
+    for file, _, _ in files:
+        digest.update(file.read_bytes())
     return digest.hexdigest()[:16]

@@ -4,6 +4,7 @@ import io
 import itertools
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,25 +47,26 @@ def write(
     if facts["seconds"]:  # drawn in whole groups of frames, shown for as long as was asked
         count = min(count, max(1, round(facts["seconds"] * result.rate)))
     marks: list[int | None] = []
-    for k, frames in enumerate(result.frames.numpy()):
-        own = folder / str(k)
-        own.mkdir(parents=True)
-        files.save(_one(result, k), own / "drawn.mp4", recipe, pipeline.spec)
-        seen = frames[:count]
-        if shown != (width, height):
-            seen = fit(seen, shown[1], shown[0])
-        seen, mark = house.provenance.mark(seen, named(row["id"], k))
-        marks.append(mark)
-        if len(seen) == 1:
-            video.write(own / "picture.png", seen, result.rate)
-        _video(seen, result.rate, own / "video.mp4", lambda n, k=k: objects.part(row["id"], n, k), house.objects)
-        _pictures(seen, own)
-        for name in SIGNED:
-            if (own / name).exists():
-                told = mark if name in WHOLE else None  # smaller pictures may have lost it
-                id = named(row["id"], k)
-                claim = house.provenance.claim(result.request, recipe.fingerprint, name, id, told, parts)
-                house.provenance.sign(own / name, claim)
+    with ThreadPoolExecutor() as pool:  # one encoder alone leaves processors idle
+        for k, frames in enumerate(result.frames.numpy()):
+            own = folder / str(k)
+            own.mkdir(parents=True)
+            drawn = pool.submit(files.save, _one(result, k), own / "drawn.mp4", recipe, pipeline.spec)
+            seen = frames[:count]
+            if shown != (width, height):
+                seen = fit(seen, shown[1], shown[0])
+            seen, mark = house.provenance.mark(seen, named(row["id"], k))
+            marks.append(mark)
+            pictures = pool.submit(_pictures, seen, result.rate, own)
+            _video(seen, result.rate, own / "video.mp4", lambda n, k=k: objects.part(row["id"], n, k), house.objects)
+            for written in (drawn, pictures):
+                written.result()
+            for name in SIGNED:
+                if (own / name).exists():
+                    told = mark if name in WHOLE else None  # smaller pictures may have lost it
+                    id = named(row["id"], k)
+                    claim = house.provenance.claim(result.request, recipe.fingerprint, name, id, told, parts)
+                    house.provenance.sign(own / name, claim)
     return {
         "size": list(shown), "seconds": round(count / result.rate, 3), "rate": result.rate, "marks": marks,
         "fingerprint": recipe.fingerprint,
@@ -148,7 +150,9 @@ def _one(result: Result, k: int) -> Result:
     return replace(result, frames=result.frames[k : k + 1], latents=result.latents[k : k + 1])
 
 
-def _pictures(frames: np.ndarray, folder: Path) -> None:
+def _pictures(frames: np.ndarray, rate: float, folder: Path) -> None:
+    if len(frames) == 1:
+        video.write(folder / "picture.png", frames, rate)
     Image.fromarray(frames[0]).save(folder / "thumbnail.webp", quality=90)
     height, width = frames.shape[1:3]
     scale = min(1.0, SPRITE / max(height, width))

@@ -5,7 +5,6 @@ ones though the name means others by now.
 """
 
 import time
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,7 @@ def add(engine: sa.Engine, name: str, folder: str) -> str:
     where = trained.find(folder).absolute()
     outline(where)
     values = {"folder": str(where), "since": time.time(), "gone": False}
-    fingerprint = of(where)
+    fingerprint = trained.fingerprint(where)
     _put(engine, name, fingerprint, **values)
     return fingerprint
 
@@ -72,20 +71,9 @@ def folder(connection: sa.Connection, settings: Settings, name: str, fingerprint
     """Where the weights of a fingerprint lie. Raises UserError where they are gone."""
     added = [Path(row["folder"]) for row in _rows(connection) if row["fingerprint"] == fingerprint]
     for found in (*added, *_flags(settings).values()):
-        if (found / "model.json").exists() and of(found) == fingerprint:
+        if (found / "model.json").exists() and trained.fingerprint(found) == fingerprint:
             return found
     raise UserError(f"the weights {fingerprint} of {name}, which this was begun with, are gone: make the video again")
-
-
-def of(folder: Path) -> str:
-    """The fingerprint of a folder's weights; they are read again only where their files have changed."""
-    files = [path.stat() for path in sorted(folder.glob("*.safetensors"))]
-    return _of(folder, tuple((file.st_size, file.st_mtime_ns) for file in files))
-
-
-@lru_cache(maxsize=64)
-def _of(folder: Path, files: tuple[tuple[int, int], ...]) -> str:
-    return trained.fingerprint(folder)
 
 
 def _rows(connection: sa.Connection) -> list[Any]:

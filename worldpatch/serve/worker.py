@@ -28,6 +28,7 @@ from worldpatch import config, generate
 from worldpatch.config import UserError
 from worldpatch.flow.samplers import State
 from worldpatch.generate import drawing, lora, preview
+from worldpatch.generate.models import fingerprint
 from worldpatch.generate.pipeline import Pipeline
 from worldpatch.serve import logs, objects, queue, references, tables, weights
 from worldpatch.serve.house import House
@@ -417,12 +418,12 @@ class Worker:
             else:
                 folder = weights.folder(connection, self.house.settings, row["model"], begun)
             now = sa.update(tables.batches).where(tables.batches.c.id == batch)
-            connection.execute(now.values(weights=weights.of(folder)))
+            connection.execute(now.values(weights=fingerprint(folder)))
         return folder
 
     @staticmethod
     def _name(folder: Path, loras: list[str]) -> tuple[str, ...]:
-        return weights.of(folder), *loras
+        return fingerprint(folder), *loras
 
     def _pipeline(self, folder: Path, loras: list[str]) -> Pipeline:
         """A model with its adapters; those asked for last stay in memory."""

@@ -17,7 +17,7 @@ import av
 import numpy as np
 from av.error import FFmpegError
 from av.video.frame import PictureType
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 from jaxtyping import UInt8
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -125,10 +125,12 @@ def _yuv(chunks: Iterator[Frames]) -> tuple[tuple[int, int], Iterator[Any]]:
     height, width = first.shape[1:3]
 
     def frames() -> Iterator[Any]:
+        converter = VideoReformatter()  # a frame's own would be set up anew for each
         for pixels in itertools.chain.from_iterable(itertools.chain([first], chunks)):
-            even = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-            frame = av.VideoFrame.from_ndarray(even, format="rgb24")
-            yield frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)
+            if height % 2 or width % 2:
+                pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            yield converter.reformat(frame, format="yuv420p", dst_colorspace=Colorspace.ITU709)
 
     return (height + height % 2, width + width % 2), frames()
 
