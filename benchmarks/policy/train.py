@@ -2,20 +2,23 @@
 
     python benchmarks/policy/train.py
 
-Takes a minute of one core and writes worldpatch/safety/policy/classifier.npz. Sentences come from training.toml; terms
-of the rules stand in further ones, in all their languages, as do harmless phrases. A fifth of the *templates* is held
-out: figures for sentences whose template was seen would say nothing. The red-team list is never read here.
+Takes some minutes of one core and writes worldpatch/safety/policy/classifier.npz. Sentences come from sentences.jsonl,
+written by authors who had not seen the rules: harmful wishes told without telling words, and harmless ones that look like
+them; from the first red-team list and the first ordinary one; and from training.toml, whose templates are filled with
+parts, terms of the rules among them. Figures are of five folds, each learnt without a fifth of the sentences and of the
+templates. The second lists are never read here.
 
-Measured on 2026-11-22, before the rules were mended: 94,654 bytes; from 0.95 on, 0.1% of 4,043 held-out ordinary
-sentences are refused and 6% of 2,326 harmful ones. It adds little: from 0.995 on, 0.8 points on the red team
-(benchmarks/policy.md).
+Of minors there are sentences about violence, neglect and exploitation alone: nobody was asked to write others. What is
+sexual and speaks of minors is for the rules, and for the lower bar of the chain (`policy/chain.py`).
 """
 
 import itertools
+import json
 import random
 import re
 import sys
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,10 +33,11 @@ from worldpatch.safety.policy.settings import Settings
 
 HERE = Path(__file__).parent
 WEIGHTS = HERE.parents[1] / "worldpatch" / "safety" / "policy" / "classifier.npz"
-EACH = {ORDINARY: 90}  # sentences of a template
-OTHERS = 60
-MIXED = 5000  # ordinary texts of common words in any order: a window of a long prompt is no sentence
-DECAY = 5e-6
+EACH, OTHERS = {ORDINARY: 12}, 8  # sentences of a template
+MIXED = 1500  # ordinary texts of common words in any order: a window of a long prompt is no sentence
+CODED = 1500  # ordinary texts with numbers and identifiers
+FOLDS, DECAY = 5, 2e-5
+PLAIN = ("plain", "paraphrase", "euphemism", "role play", "translated", "code-switched")  # ways to say a thing uncoded
 TELLING = {  # groups of terms that tell a category by themselves
     "sexual": ("porn", "sex_act", "nudity", "steamy"), "gore": ("gore",), "hate": ("slur", "slogan"),
     "self_harm": ("suicide", "injury", "eating"), "deception": ("scam",), "crime": ("scheme", "assist"),
@@ -42,30 +46,69 @@ TELLING = {  # groups of terms that tell a category by themselves
     "protected"),
 }  # fmt: skip
 
-Sample = tuple[str, str, str]
-"""Class, template, sentence."""
+
+@dataclass(frozen=True)
+class Sample:
+    """A sentence in plain letters. Those of one `origin` are alike; `weight` is that of the sentence."""
+
+    category: str
+    origin: str
+    text: str
+    how: str
+    weight: float = 1.0
 
 
-def sentences(random_: random.Random) -> list[Sample]:
-    """All samples, in plain letters."""
+def written(random_: random.Random) -> list[Sample]:
+    """Sentences that somebody wrote."""
+    rows = [json.loads(line) for name in ("sentences", "first/red_team") for line in _lines(HERE / f"{name}.jsonl")]
+    found = [
+        Sample(row["category"], row["text"], plain(row["text"]), row["how"])
+        for row in rows
+        if row["how"] in (*PLAIN, "near", "general")
+    ]
+    found += [Sample(ORDINARY, line, plain(line), "general") for line in _lines(HERE / "first" / "ordinary.txt")]
+    calm = [one.text for one in found if one.category == ORDINARY]
+    for number in range(CODED):
+        base, code = random_.choice(calm).split(), _code(random_)
+        base.insert(random_.randrange(len(base) + 1), code)
+        text = code if number % 10 == 0 else " ".join(base)
+        found.append(Sample(ORDINARY, f"coded {number}", plain(text), "coded", 0.3))
+    return found
+
+
+def _lines(path: Path) -> list[str]:
+    return [line for line in path.read_text("utf-8").splitlines() if line.strip()]
+
+
+def _code(random_: random.Random) -> str:
+    digits = f"{random_.getrandbits(128):032x}"
+    return random_.choice((
+        digits, digits[:8], f"char_{digits}", str(random_.random()), str(random_.randrange(10**9)),
+        f"{random_.randrange(4000)}x{random_.randrange(4000)}", f"seed={random_.randrange(10**6)}",
+        "".join(random_.choices("bcdfghjklmnpqrstvwxz", k=random_.randrange(4, 20))),
+    ))  # fmt: skip
+
+
+def templates(random_: random.Random) -> list[Sample]:
+    """Sentences made of parts and of the rules' terms."""
     values = tomllib.loads((HERE / "training.toml").read_text("utf-8"))
     parts, found = values.pop("parts"), []
     for name, table in values.items():
         for template in table["sentences"]:
-            for _ in range(EACH.get(name, OTHERS) if "{" in template else 20):
+            for _ in range(EACH.get(name, OTHERS) if "{" in template else 1):
                 filled = re.sub(r"\{(\w+)\}", lambda part: random_.choice(parts[part[1]]), template)
-                found.append((name, template, plain(_worn(filled, random_))))
+                found.append(Sample(name, template, plain(_worn(filled, random_)), "template", 0.1))
     around = [t for t in values[ORDINARY]["sentences"] if "{" in t]
     for name, groups in TELLING.items():
         for term in itertools.chain.from_iterable(rules.book().groups[group] for group in groups):
             word = term.replace("*", "").replace("<18", "twelve")
-            for _ in range(2):
-                filled = re.sub(r"\{(\w+)\}", lambda part: random_.choice(parts[part[1]]), random_.choice(around))
-                cut = random_.choice(("", "", filled, filled.split(",")[0]))
-                found.append((name, f"term {term}", plain(random_.choice((f"{word} {cut}", f"{cut} {word}")))))
+            filled = re.sub(r"\{(\w+)\}", lambda part: random_.choice(parts[part[1]]), random_.choice(around))
+            cut = random_.choice(("", "", filled, filled.split(",")[0]))
+            text = plain(random_.choice((f"{word} {cut}", f"{cut} {word}")))
+            found.append(Sample(name, f"term {term}", text, "term", 0.1))
     words = sorted(common())
     mixed = (" ".join(random_.choices(words, k=random_.randrange(4, 36))) for _ in range(MIXED))
-    found += [(ORDINARY, f"mixed {number}", text) for number, text in enumerate(mixed)]
+    found += [Sample(ORDINARY, f"mixed {number}", text, "mixed", 0.3) for number, text in enumerate(mixed)]
     return found
 
 
@@ -80,6 +123,9 @@ def _worn(text: str, random_: random.Random) -> str:
     ))  # fmt: skip
 
 
+# ------------------------------------------------------------------------------------------------------------ learning
+
+
 def features(texts: list[str]) -> csr_matrix:
     """A row per text: its n-grams, weighed as the classifier weighs them."""
     rows = [np.concatenate(grams(text)) for text in texts]
@@ -90,11 +136,12 @@ def features(texts: list[str]) -> csr_matrix:
     return csr_matrix((values, np.concatenate(rows), places), shape=(len(rows), BUCKETS))
 
 
-def fit(inputs: csr_matrix, labels: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
+def fit(inputs: csr_matrix, labels: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Weights and biases of multinomial logistic regression with an L2 penalty, every class weighing alike but
     ordinary."""
-    counts = np.bincount(labels, minlength=classes)
-    share = np.where(np.arange(classes) == 0, 0.5 / counts, 0.5 / (counts * (classes - 1)))[labels]
+    classes = int(labels.max()) + 1
+    totals = np.bincount(labels, weights)
+    share = weights * np.where(np.arange(classes) == 0, 0.5, 0.5 / (classes - 1))[labels] / totals[labels]
     target = np.eye(classes)[labels]
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
@@ -106,44 +153,48 @@ def fit(inputs: csr_matrix, labels: np.ndarray, classes: int) -> tuple[np.ndarra
         gradient = np.concatenate([(inputs.T @ off + DECAY * weights).ravel(), off.sum(axis=0)])
         return float(-(share[:, None] * target * logs).sum() + 0.5 * DECAY * (weights**2).sum()), gradient
 
-    found = minimize(loss, np.zeros((BUCKETS + 1) * classes), jac=True, method="L-BFGS-B", options={"maxiter": 150})
+    found = minimize(loss, np.zeros((BUCKETS + 1) * classes), jac=True, method="L-BFGS-B", options={"maxiter": 100})
     return found.x[:-classes].reshape(BUCKETS, classes), found.x[-classes:]
+
+
+def learnt(samples: list[Sample], names: tuple[str, ...]) -> Classifier:
+    """A classifier of these samples, its weights in steps as they ship."""
+    labels = np.array([names.index(one.category) for one in samples])
+    weights, bias = fit(features([one.text for one in samples]), labels, np.array([one.weight for one in samples]))
+    scale = float(np.abs(weights).max() / 127)
+    return Classifier(names, np.round(weights.T / scale).astype(np.int8), bias.astype(np.float32), scale)
 
 
 def main() -> None:
     random_ = random.Random(0)
-    samples = sentences(random_)
-    names = (ORDINARY, *sorted({name for name, _, _ in samples} - {ORDINARY}))
-    templates = sorted({template for _, template, _ in samples})
-    held = set(random_.sample(templates, len(templates) // 5))
-    learnt = [s for s in samples if s[1] not in held]
-    inputs, labels = features([text for _, _, text in learnt]), np.array([names.index(name) for name, _, _ in learnt])
-    weights, bias = fit(inputs, labels, len(names))
-    scale = float(np.abs(weights).max() / 127)
-    values = {"classes": np.array(names), "weights": np.round(weights.T / scale).astype(np.int8)}
-    np.savez_compressed(WEIGHTS, **values, bias=bias.astype(np.float32), scale=np.float32(scale))
-    made = Classifier(names, values["weights"], bias.astype(np.float32), scale)
-    tell(made, [s for s in samples if s[1] in held])
+    samples = written(random_) + templates(random_)
+    names = (ORDINARY, *sorted({one.category for one in samples} - {ORDINARY}))
+    origins = sorted({one.origin for one in samples})
+    fold = {origin: number % FOLDS for number, origin in enumerate(random_.sample(origins, len(origins)))}
+    judged = []
+    for number in range(FOLDS):
+        made = learnt([one for one in samples if fold[one.origin] != number], names)
+        unseen = (one for one in samples if fold[one.origin] == number)
+        judged += [(one, made.judge([one.text], Settings().categories)[1]) for one in unseen]
+    tell(judged)
+    made = learnt(samples, names)
+    values = {"weights": made.weights, "bias": made.bias, "scale": np.float32(made.scale)}
+    np.savez_compressed(WEIGHTS, classes=np.array(names), **values)
+    print(f"{WEIGHTS.stat().st_size} bytes")
 
 
-def tell(made: Classifier, held: list[Sample]) -> None:
-    """Figures on sentences whose templates were not learnt from."""
-    settings = Settings(artists=True)
-    book = rules.book()
-    judged = [
-        (name, made.judge([text], settings.categories)[1], book.broken(text, settings.categories))
-        for name, _, text in held
-    ]
-    ordinary = [likely for name, likely, _ in judged if name == ORDINARY]
-    harmful = [(likely, rule) for name, likely, rule in judged if name != ORDINARY]
-    missed = [likely for likely, rule in harmful if rule is None]
-    print(f"{WEIGHTS.stat().st_size} bytes; held out: {len(ordinary)} ordinary, {len(harmful)} harmful")
-    for bar in (0.5, 0.7, 0.8, 0.9, 0.95, 0.98):
-        wrong, right = np.mean(np.array(ordinary) >= bar), np.mean([likely >= bar for likely, _ in harmful])
-        more = np.mean(np.array(missed) >= bar) if missed else float("nan")
-        print(
-            f"from {bar}: ordinary refused {wrong:.2%}, harmful refused {right:.1%}, of those the rules miss {more:.1%}"
-        )
+def tell(judged: list[tuple[Sample, float]]) -> None:
+    """Figures on sentences that were not learnt from, by how they are told, alone and with the rules."""
+    book, every = rules.book(), Settings().categories
+    ruled = {one.text: book.broken(one.text, every) is not None for one, _ in judged}
+    kinds = sorted({(one.category == ORDINARY, one.how) for one, _ in judged})
+    for bar in (0.5, 0.8, 0.9, 0.95, 0.98, 0.99):
+        print(f"from {bar}:")
+        for calm, how in kinds:
+            some = [(one, p) for one, p in judged if (one.category == ORDINARY, one.how) == (calm, how)]
+            alone, both = (np.mean([p >= bar or ok and ruled[one.text] for one, p in some]) for ok in (False, True))
+            told = "ordinary" if calm else "harmful"
+            print(f"  {told}, {how}: {alone:.1%}, with the rules {both:.1%} of {len(some)}")
 
 
 if __name__ == "__main__":

@@ -78,7 +78,8 @@ def test_a_late_key_begins_where_the_others_are(engine, owners):
 def test_priority_comes_before_turns(engine, owners):
     low, normal, high = (send(engine, owners[0], priority=p) for p in (-1, 0, 1))
     with engine.connect() as connection:
-        assert [queue.position(connection, row_of(engine, id)) for id in (high, normal, low)] == [0, 1, 2]
+        line = queue.line(connection)
+    assert [line.position(row_of(engine, id)) for id in (high, normal, low)] == [0, 1, 2]
     assert [take(engine) for _ in range(3)] == [high, normal, low]
 
 
@@ -170,7 +171,9 @@ def test_what_comes_before(engine, owners):
     last = send(engine, owners[0], work=5)
     queue.tell(engine, [drawn], stage="denoise", step=1, steps=2, share=0.5)
     with engine.connect() as connection:
-        assert queue.work_before(connection, row_of(engine, last)) == pytest.approx(5 + 3)
+        line = queue.line(connection)
+    assert line.seconds_before(row_of(engine, last)) == pytest.approx((5 + 3) / line.speed)
+    assert line.position({"priority": 1, "round": 0, "created_at": time.time(), "id": ""}) == 0
 
 
 # ---------------------------------------------------------------------------------------------------------------- keys

@@ -5,9 +5,11 @@ import logging
 import re
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio.to_thread
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -25,6 +27,7 @@ from worldpatch.serve.settings import Settings
 log = logging.getLogger("worldpatch.serve")
 
 VIDEO = re.compile(r"video_[0-9a-f]{32}")
+THREADS = 8  # that wait for the database: more of them only wait for each other
 SLOW = 30.0  # seconds between two parts of a body
 
 
@@ -50,6 +53,8 @@ def make(settings: Settings) -> FastAPI:
 @asynccontextmanager
 async def _beside(app: FastAPI) -> AsyncIterator[None]:
     house: House = app.state.house
+    anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
     tasks = [asyncio.create_task(_webhooks(house)), asyncio.create_task(expiry.run(house))]
     try:
         yield

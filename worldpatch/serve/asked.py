@@ -229,7 +229,8 @@ def _admit(work: float, needed: float, house: House) -> None:
             f"this takes about {needed / 1e9:.1f} GB, of {found[1] / 1e9:.1f}: ask for fewer pixels or seconds",
             code="out_of_memory",
         )
-    seconds = work / queue.speed(house.engine)
+    with house.engine.connect() as connection:
+        seconds = work / queue.speed(connection)
     if seconds > house.settings.longest_job:
         raise invalid(
             f"this takes about {seconds:.0f} s, and at most {house.settings.longest_job:.0f} are given to a video: "

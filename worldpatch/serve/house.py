@@ -5,13 +5,15 @@ import time
 from functools import cached_property, lru_cache
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from worldpatch import config
 from worldpatch.config import UserError
 from worldpatch.generate.pipeline import Pipeline, outline
 from worldpatch.generate.provenance import Provenance, prepared
 from worldpatch.safety.policy.audit import Audit
 from worldpatch.safety.policy.chain import Policy
-from worldpatch.serve import tables, weights
+from worldpatch.serve import queue, tables, weights
 from worldpatch.serve.errors import ApiError
 from worldpatch.serve.objects import Objects
 from worldpatch.serve.settings import Settings
@@ -32,6 +34,7 @@ class House:
         tables.lay(self.engine)
         self.objects = Objects(settings)
         self._models: tuple[float, dict[str, Path] | None] = 0.0, None
+        self._line: tuple[float, queue.Line | None] = 0.0, None
 
     @property
     def models(self) -> dict[str, Path]:
@@ -41,6 +44,15 @@ class House:
             with self.engine.connect() as connection:
                 found = weights.served(connection, self.settings)
             self._models = time.monotonic(), found
+        return found
+
+    def line(self, connection: sa.Connection) -> queue.Line:
+        """What waits, as it was a moment ago: hundreds of clients ask for it every second."""
+        at, found = self._line
+        if found is None or time.monotonic() - at > MOMENT / 2:
+            self._line = time.monotonic(), found  # one looks, the others go on with what is known
+            found = queue.line(connection)
+            self._line = time.monotonic(), found
         return found
 
     @property

@@ -5,8 +5,10 @@ turns however many videos each has sent (start-time fair queueing, Goyal et al. 
 in one transaction; its members stand in the table, so that whoever goes on with it repeats it.
 """
 
+import itertools
 import logging
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -49,16 +51,6 @@ def submit(connection: sa.Connection, row: dict[str, Any]) -> None:
 
 def order() -> tuple[sa.ColumnElement, ...]:
     return videos.c.priority.desc(), videos.c.round, videos.c.created_at, videos.c.id
-
-
-def position(connection: sa.Connection, row: Any) -> int:
-    """How many waiting videos come before this one."""
-    if row["status"] != WAITING:
-        return 0
-    before = sa.tuple_(-videos.c.priority, videos.c.round, videos.c.created_at, videos.c.id)
-    own = sa.tuple_(*map(sa.literal, (-row["priority"], row["round"], row["created_at"], row["id"])))
-    count = sa.select(sa.func.count()).where(videos.c.status == WAITING, ~videos.c.paused, before < own)
-    return connection.scalar(count) or 0
 
 
 def claim(engine: sa.Engine, worker: str, fits: Callable[[Sequence[Waiting]], bool]) -> tuple[str, list[str]] | None:
@@ -146,33 +138,54 @@ def tell(engine: sa.Engine, members: Sequence[str], **row: Any) -> None:
                 connection.execute(sa.insert(progress).values(video=video, **values))
 
 
-def speed(engine: sa.Engine) -> float:
-    """Patches times calls a second of the fastest worker."""
-    with engine.connect() as connection:
-        return connection.scalar(sa.select(sa.func.max(workers.c.speed))) or UNMEASURED
-
-
 def waiting(connection: sa.Connection) -> int:
     """How many videos wait."""
     return connection.scalar(sa.select(sa.func.count()).where(videos.c.status == WAITING)) or 0
 
 
-def work_before(connection: sa.Connection, row: Any) -> float:
-    """Patches times calls that come before a video: of those waiting before it, and what is left of those drawn."""
+def speed(connection: sa.Connection) -> float:
+    """Patches times calls a second of the fastest worker."""
+    return connection.scalar(sa.select(sa.func.max(workers.c.speed))) or UNMEASURED
+
+
+@dataclass(frozen=True)
+class Line:
+    """All that waited at a moment, in its order: a place for each, and the patches times calls up to there, of those
+    drawn too. `workers` live, and make `speed` patches times calls a second each."""
+
+    places: list[tuple[int, int, float, str]]
+    work: list[float]  # one more than places
+    workers: int
+    speed: float
+
+    def position(self, row: Any) -> int:
+        """How many waiting videos come before this one."""
+        return bisect_left(self.places, _place(row))
+
+    def seconds_before(self, row: Any) -> float:
+        """Until this one is begun."""
+        return self.work[self.position(row)] / self.workers / self.speed
+
+
+def line(connection: sa.Connection) -> Line:
+    """What waits now. Paused videos are passed over."""
     drawn = sa.select(sa.func.sum(videos.c.work * (1 - sa.func.coalesce(progress.c.share, 0.0)))).select_from(
         videos.outerjoin(progress, progress.c.video == videos.c.id)
     )
     under_way = connection.scalar(drawn.where(videos.c.status == DRAWN)) or 0.0
-    before = sa.tuple_(-videos.c.priority, videos.c.round, videos.c.created_at, videos.c.id)
-    own = sa.tuple_(*map(sa.literal, (-row["priority"], row["round"], row["created_at"], row["id"])))
-    query = sa.select(sa.func.sum(videos.c.work)).where(videos.c.status == WAITING, ~videos.c.paused, before < own)
-    return under_way + (connection.scalar(query) or 0.0)
+    columns = (videos.c.priority, videos.c.round, videos.c.created_at, videos.c.id, videos.c.work)
+    query = sa.select(*columns).where(videos.c.status == WAITING, ~videos.c.paused)
+    rows = sorted(connection.execute(query).mappings(), key=_place)
+    alive = sa.select(sa.func.count()).where(workers.c.beat_at > time.time() - STALE)
+    return Line(
+        places=[_place(row) for row in rows],
+        work=list(itertools.accumulate((row["work"] for row in rows), initial=under_way)),
+        workers=max(1, connection.scalar(alive) or 0), speed=speed(connection),
+    )  # fmt: skip
 
 
-def drawing(connection: sa.Connection) -> int:
-    """How many workers live."""
-    alive = workers.c.beat_at > time.time() - STALE
-    return connection.scalar(sa.select(sa.func.count()).where(alive)) or 0
+def _place(row: Any) -> tuple[int, int, float, str]:
+    return -row["priority"], row["round"], row["created_at"], row["id"]
 
 
 # ------------------------------------------------------------------------------------------------- stopped, and gone on

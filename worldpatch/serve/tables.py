@@ -200,7 +200,10 @@ def engine(url: str) -> sa.Engine:
             sa.make_url(url).set(drivername="postgresql+psycopg"), pool_size=20, max_overflow=20, pool_pre_ping=True,
             pool_timeout=BUSY, connect_args={"connect_timeout": max(1, int(BUSY))}, hide_parameters=True,
         )  # fmt: skip
-    made = sa.create_engine(url, connect_args={"timeout": BUSY, "check_same_thread": False}, hide_parameters=True)
+    made = sa.create_engine(
+        url, pool_size=20, max_overflow=40, pool_timeout=BUSY,
+        connect_args={"timeout": BUSY, "check_same_thread": False}, hide_parameters=True,
+    )  # fmt: skip
 
     @sqlalchemy.event.listens_for(made, "connect")
     def pragmas(connection, _) -> None:

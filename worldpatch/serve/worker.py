@@ -45,6 +45,7 @@ T = TypeVar("T")
 VERSION = "1"  # of what a workflow's steps mean: changed only when old jobs could not be gone on with
 POLL, BEAT, SHOWN = 0.1, 2.0, 0.5  # seconds between two looks, two heartbeats, two previews
 HUNG = 300.0  # seconds within one sampler step, and a worker no longer says that it lives
+BEHIND = 10  # niceness: whoever answers clients on the same processors goes first
 POOL = drawing.TOKENS  # patches of a batch on a GPU; on a CPU nothing is won by company
 
 
@@ -503,6 +504,7 @@ def main(settings: Settings, id: str, device: str) -> None:
     """A worker of this process, until SIGTERM."""
     global _worker
     logs.begin(settings, id)
+    os.nice(BEHIND)
     os.environ["XDG_DATA_HOME"] = str((settings.home / "data").absolute())  # characters of clients lie there
     house = House(settings)
     _worker = Worker(house, id, device)

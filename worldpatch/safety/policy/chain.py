@@ -18,6 +18,7 @@ from worldpatch.safety.policy.rules import book
 from worldpatch.safety.policy.settings import Settings
 
 FLASHING = "The clip flashes more than three times a second, which can cause seizures."
+NEAR_MINORS = 0.7  # the probability of "sexual" from which the classifier refuses what speaks of somebody under age
 SHOWN = "The clip shows what this service does not make: {}."
 
 
@@ -44,12 +45,20 @@ class Policy:
                     return Decision(
                         allowed=False, stage="rules", category=rule.category, rule=rule.title, reason=reason
                     )
-        if settings.classifier:
-            category, likely = classifier.shipped().judge(texts, settings.categories)
-            if category and likely >= settings.threshold:
-                rule, reason = f"classifier.{category}", book().reasons[category]
-                return Decision(allowed=False, stage="classifier", category=category, rule=rule, reason=reason)
+        if settings.classifier and (category := self._classified(texts)):
+            rule, reason = f"classifier.{category}", book().reasons[category]
+            return Decision(allowed=False, stage="classifier", category=category, rule=rule, reason=reason)
         return self._guard.prompt(prompt) if self._guard else Decision(allowed=True, stage="all")
+
+    def _classified(self, texts: list[str]) -> str:
+        """The category that the classifier finds in the readings of a prompt; empty for none."""
+        made, settings = classifier.shipped(), self.settings
+        if any(book().speaks_of(text, "minor") for text in texts):
+            _, likely = made.judge(texts, frozenset({"sexual"}))
+            if likely >= min(NEAR_MINORS, settings.threshold):
+                return "minors"
+        category, likely = made.judge(texts, settings.categories)
+        return category if likely >= settings.threshold else ""
 
     def judge_frames(self, frames: UInt8[np.ndarray, "t h w 3"], rate: float) -> Decision:
         """May this be shown? `rate` is frames per second."""

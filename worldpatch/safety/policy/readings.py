@@ -275,7 +275,8 @@ class Speller:
         letters = "".join(WORD.findall(bare))
         if letters == bare:
             return
-        yield from (_letters(word.translate(table)) for table in LEET for word in (chunk, bare))
+        if letters:  # numbers are numbers
+            yield from (_letters(word.translate(table)) for table in LEET for word in (chunk, bare))
         yield from self._unmasked(bare)
         if not any(len(piece) > 2 and self.in_use(piece) for piece in WORD.findall(bare)):
             yield letters

@@ -52,6 +52,10 @@ class Book:
                 return rule
         return None
 
+    def speaks_of(self, text: str, group: str) -> bool:
+        """Is a term of this group in a plain text, and not in something harmless?"""
+        return group in _shielded(self.vocabulary.find(text))
+
 
 @lru_cache(1)
 def book() -> Book:

@@ -28,7 +28,7 @@ class Settings:
     flashing: bool = True
     off: tuple[str, ...] = ()
     artists: bool = False
-    threshold: float = 0.995
+    threshold: float = 0.95
     guard_url: str = ""
     guard_kind: Literal["moderations", "chat"] = "moderations"
     guard_model: str = "omni-moderation-latest"
@@ -36,7 +36,7 @@ class Settings:
     guard_timeout: float = 10.0
     fail_open: bool = False
     clip: str = ""
-    clip_threshold: float = 0.9
+    clip_threshold: float = 0.95
     frames: int = 8
 
     def __post_init__(self) -> None:

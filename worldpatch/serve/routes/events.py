@@ -22,7 +22,7 @@ from worldpatch.serve.tables import videos
 
 router = APIRouter(tags=["events"])
 
-LOOK = 0.25  # seconds between two looks at a video
+LOOK, WAIT = 0.25, 1.0  # seconds between two looks at a video that is drawn, at one that waits
 AGO = 60.0  # seconds for which a video that is over is looked at still
 
 
@@ -84,4 +84,4 @@ async def _told(
         if ends and all(video.status in (queue.DONE, queue.FAILED) for video in found):
             return
         seen = {video.id: seen[video.id] for video in found}
-        await asyncio.sleep(LOOK)
+        await asyncio.sleep(LOOK if any(video.status == queue.DRAWN for video in found) else WAIT)

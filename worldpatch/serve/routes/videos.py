@@ -54,11 +54,10 @@ async def estimate(request: Request, home: Home, key: Videos) -> Estimate:
     fields: Create = await body(request, Create)
     found = await asked.asked(asked.created(fields, home), fields, fields.model, home, key.id)
     with home.engine.connect() as connection:
-        place = {"priority": found.priority, "round": 0, "created_at": time.time(), "id": ""}
-        ahead, speed = queue.work_before(connection, place), queue.speed(home.engine)
-    return Estimate(
-        seconds=found.work / speed, wait_seconds=ahead / speed, memory_bytes=int(found.memory), work=found.work
-    )
+        line = home.line(connection)
+    place = {"priority": found.priority, "round": 0, "created_at": time.time(), "id": ""}
+    wait = line.seconds_before(place)
+    return Estimate(seconds=found.work / line.speed, wait_seconds=wait, memory_bytes=int(found.memory), work=found.work)
 
 
 @router.post("/videos/edits", openapi_extra=accepts(Edit))
@@ -195,10 +194,11 @@ def tell(row: Any, connection: sa.Connection, home: House) -> Video:
     """A row as clients see it."""
     facts, status = row["facts"], row["status"]
     found: Any = connection.execute(sa.select(progress).where(progress.c.video == row["id"])).mappings().first() or {}
-    left = None
-    if status == queue.WAITING and not row["paused"]:
-        workers = max(1, queue.drawing(connection))
-        left = (queue.work_before(connection, row) / workers + row["work"]) / queue.speed(home.engine)
+    left, place = None, None
+    if status == queue.WAITING:
+        line = home.line(connection)
+        place = line.position(row)
+        left = None if row["paused"] else line.seconds_before(row) + row["work"] / line.speed
     elif status == queue.DRAWN:
         left = found.get("left")
     share = {queue.DONE: 1.0, queue.FAILED: found.get("share", 0.0)}.get(status, min(0.99, found.get("share", 0.0)))
@@ -212,7 +212,7 @@ def tell(row: Any, connection: sa.Connection, home: House) -> Video:
         remixed_from_video_id=facts["parents"][0] if facts["parents"] and facts["operation"] != "extend" else None,
         error=Failure(**row["error"]) if row["error"] else None, operation=facts["operation"],
         parent_video_ids=facts["parents"], paused=row["paused"],
-        queue_position=queue.position(connection, row) if status == queue.WAITING else None, eta_seconds=left,
+        queue_position=place, eta_seconds=left,
         previews=found.get("preview") or 0,
         stage=found.get("stage"), step=found.get("step"), steps=found.get("steps"), seed=facts["seed"],
         variants=facts["variants"], metadata=facts["metadata"], notes=facts["notes"] + result.get("notes", []),
