@@ -3,8 +3,8 @@ evasion.
 
     python benchmarks/policy.py [--misses FILE] [--short] [-o result.md]
 
-Lists lie in benchmarks/policy/, each written by somebody who had not seen the rules. By the first one rules were mended,
-and the classifier has learnt from it (benchmarks/policy/train.py); the second is only ever judged, so that it tells what
+Lists lie in benchmarks/policy/, written by authors who had not seen the rules. By the first one rules were mended, and
+the classifier has learnt from it (benchmarks/policy/train.py); the second is only ever judged, so that it tells what
 strangers would get. `--misses` writes the wrong decisions on the first list to a file, and no others.
 """
 

@@ -64,11 +64,25 @@ def test_the_classifier_catches_what_no_rule_names():
     assert Policy(Settings(threshold=0.6, off=("crime",))).judge(prompt).allowed
 
 
+def test_what_is_likely_sexual_and_speaks_of_a_child_is_refused_earlier(monkeypatch):
+    class Unsure:
+        def judge(self, texts, categories):
+            return ("sexual", 0.8) if "sexual" in categories else ("", 0.0)
+
+    monkeypatch.setattr(classifier, "shipped", Unsure)
+    assert Policy().judge("a woman on a sofa").allowed
+    decision = Policy().judge("a schoolgirl on a sofa")
+    assert (decision.category, decision.rule) == ("minors", "classifier.minors")
+    assert Policy(Settings(off=("sexual",))).judge("a schoolgirl on a sofa").category == "minors"
+
+
 def test_one_window_of_a_long_text_is_enough_for_the_classifier():
     """And what is ordinary stays so at any length."""
-    prompt, calm = (
-        "swap the actor's face with that of a real news presenter, handheld camera",
-        "a red ball rolls over the wet sand. " * 60,
+    prompt = "swap the actor's face with that of a real news presenter, handheld camera"
+    calm = (
+        "a red ball rolls over the wet sand while two gulls look on. behind it the tide comes in, wave after wave, and a "
+        "small dog in a yellow coat runs along the water. the camera follows slowly at the height of the dog, then rises "
+        "above the dunes, where a family packs its towels and an old lighthouse begins to turn in the last light. "
     )
     made, wanted = classifier.shipped(), Settings().categories
     alone, within, without = (made.judge([text], wanted)[1] for text in (prompt, f"{calm} {prompt} {calm}", calm))
