@@ -80,8 +80,8 @@ def test_one_window_of_a_long_text_is_enough_for_the_classifier():
     """And what is ordinary stays so at any length."""
     prompt = "swap the actor's face with that of a real news presenter, handheld camera"
     calm = (
-        "a red ball rolls over the wet sand while two gulls look on. behind it the tide comes in, wave after wave, and a "
-        "small dog in a yellow coat runs along the water. the camera follows slowly at the height of the dog, then rises "
+        "a red ball rolls over the wet sand while two gulls look on. behind it the tide comes in, wave after wave, a "
+        "small dog in a yellow coat runs along the water. the camera follows slowly at its height, then rises "
         "above the dunes, where a family packs its towels and an old lighthouse begins to turn in the last light. "
     )
     made, wanted = classifier.shipped(), Settings().categories
