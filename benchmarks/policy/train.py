@@ -8,8 +8,8 @@ from the first red-team list and the first ordinary one; and from training.toml,
 terms of the rules among them. Figures are of five folds, each learnt without a fifth of the sentences and of the
 templates. The second lists are never read here.
 
-Measured on 2026-11-23: from 0.95 on, the default, 29% of held-out paraphrases are refused, with the rules 35%, and 0.1%
-of ordinary sentences, with the rules 0.8% (1.3% of those that look harmful).
+Measured on 2026-11-23: from 0.95 on, the default, 32% of held-out paraphrases are refused, with the rules 37%, and 0.1%
+of ordinary sentences, with the rules 0.8% (1.5% of those that look harmful).
 
 Of minors there are sentences about violence, neglect and exploitation alone: nobody was asked to write others. What is
 sexual and speaks of minors is for the rules, and for the lower bar of the chain (`policy/chain.py`).

@@ -65,6 +65,7 @@ class Desk:
     at: int
     work: float  # patches times calls in all
     done: float = 0.0
+    before: float = 0.0  # of that in an earlier life
     mark: drawing.Mark | None = None
     made: list[Shots] | None = None
     denoised: float = 0.0  # seconds
@@ -227,6 +228,7 @@ class Worker:
             desk.done = float(done) * self._calls(desk) * members[0]["request"]["steps"]
             if begin.state is not None:
                 desk.done += begin.state.done * len(begin.state.x) * self._calls(desk)
+        desk.before = desk.done
         return desk
 
     def _members(self, batch: str) -> list[Any]:
@@ -273,7 +275,8 @@ class Worker:
             return
         work = len(state.x) * self._calls(desk)
         desk.done += work
-        self.speed = work / seconds if self.speed is None else 0.9 * self.speed + 0.1 * work / seconds
+        if self.speed is None:  # a first guess: what comes after drawing is not in it
+            self.speed = work / seconds
         share = min(0.98, desk.done / max(desk.work, desk.done))
         steps = desk.members[0]["request"]["steps"]
         queue.tell(
@@ -317,7 +320,7 @@ class Worker:
                     self.desk.mark = next(self.desk.marks)
                 except StopIteration as end:
                     self.desk.made = end.value
-        desk, shots = self.desk, iter(self.desk.made)
+        desk, shots, begun = self.desk, iter(self.desk.made), time.perf_counter()
         for row, job in zip(desk.members, desk.jobs, strict=True):
             own = [next(shots) for _ in range(job.request.variants)]
             if self._unfinished(row["id"]):
@@ -326,6 +329,9 @@ class Worker:
                 except (UserError, MemoryError, OSError, objects.Failed) as error:
                     self._clear(row["id"])
                     self._fail(row["id"], error)
+        if desk.denoised:  # whoever waits, waits for decoding and encoding too
+            speed = (desk.done - desk.before) / (desk.denoised + time.perf_counter() - begun)
+            self.speed = speed if self.speed is None else 0.8 * self.speed + 0.2 * speed
 
     def _clear(self, id: str) -> None:
         """Nothing stays of a video that could not be kept whole."""
