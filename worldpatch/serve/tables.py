@@ -201,7 +201,7 @@ def engine(url: str) -> sa.Engine:
             pool_timeout=BUSY, connect_args={"connect_timeout": max(1, int(BUSY))}, hide_parameters=True,
         )  # fmt: skip
     made = sa.create_engine(
-        url, pool_size=20, max_overflow=40, pool_timeout=BUSY,
+        url, pool_size=20, pool_timeout=BUSY,
         connect_args={"timeout": BUSY, "check_same_thread": False}, hide_parameters=True,
     )  # fmt: skip
 
