@@ -3,10 +3,10 @@
     python benchmarks/policy/train.py
 
 Takes two minutes and writes worldpatch/safety/policy/classifier.npz. Sentences come from sentences.jsonl, written by
-authors who had not seen the rules: harmful wishes told without telling words, and harmless ones that look like them;
-from the first red-team list and the first ordinary one; and from training.toml, whose templates are filled with parts,
-terms of the rules among them. Figures are of five folds, each learnt without a fifth of the sentences and of the
-templates. The second lists are never read here.
+language models that had not seen the rules: harmful wishes told without telling words, and harmless ones that look
+like them; from the first red-team list and the first ordinary one; and from training.toml, whose templates are filled
+with parts, terms of the rules among them. Figures are of five folds, each learnt without a fifth of the sentences and
+of the templates. The second lists are never read here.
 
 Measured on 2026-11-23: from 0.95 on, the default, 32% of held-out paraphrases are refused, with the rules 37%, and 0.1%
 of ordinary sentences, with the rules 0.8% (1.5% of those that look harmful).
