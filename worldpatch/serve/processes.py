@@ -24,8 +24,48 @@ TOLD = "WORLDPATCH_TOLD"  # the variable that holds a child's settings
 LOOK = 0.5  # seconds between two looks at the processes
 PATIENCE = 60.0  # seconds that a worker has for loading its models before its silence counts
 DRAIN = 30.0  # seconds that processes have for ending by themselves
-REST = 1.0  # seconds before what has died is started again
-YOUNG, TRIES = 20.0, 3  # so often a process may die before it is so many seconds old
+REST, LONGEST = 1.0, 30.0  # seconds before what has ended is started again, doubled while it ends young, up to this
+YOUNG, TRIES = 20.0, 3  # so often a process may end by itself before it has ever been so many seconds old
+
+
+class Child:
+    """A process that is started again whenever it ends."""
+
+    def __init__(self, name: str, command: list[str], environment: dict[str, str]):
+        self.name, self.command, self.environment = name, command, environment
+        self.stood, self.early = False, 0  # whether it has ever grown old; how often it has ended young since
+        self._start()
+
+    def _start(self) -> None:
+        self.process, self.begun = subprocess.Popen(self.command, env=self.environment), time.monotonic()
+        self.due: float | None = None  # when it is started again
+
+    @property
+    def age(self) -> float:
+        """Seconds since its last start."""
+        return time.monotonic() - self.begun
+
+    def tend(self) -> None:
+        """To be called again and again. Raises UserError where it cannot be started at all: it has ended by itself,
+        young, as often as it may. SIGKILL comes from others (the kernel, short of memory; somebody): it never counts.
+        """
+        status = self.process.poll()
+        if status is None:
+            if self.age > YOUNG:
+                self.stood, self.early = True, 0
+        elif self.due is None:
+            self.early += status != -signal.SIGKILL
+            if self.early >= TRIES and not self.stood:
+                raise UserError(f"{self.name} cannot be started (status {status}): its words are above")
+            rest = min(LONGEST, REST * 2**self.early)
+            log.warning("%s has ended with status %s: it is started again in %g s", self.name, status, rest)
+            self.due = time.monotonic() + rest
+        elif time.monotonic() >= self.due:
+            self._start()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
 
 
 def run(settings: Settings) -> None:
@@ -40,24 +80,17 @@ def run(settings: Settings) -> None:
     for i, device in enumerate(_devices(settings.workers)):
         name = f"{settings.name}-{i}"
         commands[name] = _command("worker", name, device)
-    children = {name: subprocess.Popen(command, env=environment) for name, command in commands.items()}
-    begun, early = dict.fromkeys(children, time.monotonic()), dict.fromkeys(children, 0)
+    children = [Child(name, command, environment) for name, command in commands.items()]
     try:
         while not over.wait(LOOK):
-            for name in _hung(house, watch, [n for n in children if time.monotonic() - begun[n] > PATIENCE]):
-                log.warning("%s hangs: it is ended and started again", name)
-                children[name].kill()
-                children[name].wait()
-            for name, child in children.items():
-                if child.poll() is not None and not over.wait(REST):
-                    early[name] = early[name] + 1 if time.monotonic() - begun[name] < YOUNG else 0
-                    if early[name] == TRIES:
-                        raise UserError(f"{name} cannot be started (status {child.returncode}): its words are above")
-                    log.warning("%s has ended with status %s: it is started again", name, child.returncode)
-                    children[name] = subprocess.Popen(commands[name], env=environment)
-                    begun[name] = time.monotonic()
+            silent = _silent(house, watch)
+            for child in children:
+                if child.name in silent and child.age > PATIENCE and child.process.poll() is None:
+                    log.warning("%s hangs: it is ended and started again", child.name)
+                    child.kill()
+                child.tend()
     finally:
-        _end(list(children.values()))
+        _end([child.process for child in children])
 
 
 def follow() -> Settings:
@@ -85,10 +118,10 @@ def _devices(count: int) -> list[str]:
     return [found[i % len(found)] for i in range(count)]
 
 
-def _hung(house: House, watch: queue.Watch, names: Sequence[str]) -> list[str]:
-    """Those of the workers that have been silent for long; nobody is, while the database is out."""
+def _silent(house: House, watch: queue.Watch) -> list[str]:
+    """Workers that have been silent for long; nobody is, while the database is out."""
     try:
-        return [name for name in watch.silent(house.engine) if name in names]
+        return watch.silent(house.engine)
     except tables.OUT:
         return []
 
