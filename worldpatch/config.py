@@ -5,6 +5,7 @@ the registry. Files that begin with an underscore are shared pieces, not plug-in
 """
 
 import dataclasses
+import functools
 import importlib
 import types
 import typing
@@ -28,6 +29,7 @@ def homes(kind: str) -> list[Path]:
     return list(dict.fromkeys(p.resolve() for p in (Path(kind), ROOT.parent / kind)))
 
 
+@functools.cache  # what was found stays; what was not is looked for again
 def resolve(kind: str, name: str) -> types.ModuleType:
     """The module `worldpatch/<kind>/<name>.py`. Raises UserError that lists the known names."""
     if name not in available(kind):

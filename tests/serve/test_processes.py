@@ -46,7 +46,9 @@ def test_what_can_never_start_is_said():
 def test_who_has_stood_once_is_never_given_up(monkeypatch, tmp_path):
     monkeypatch.setattr(processes, "YOUNG", 0.2)
     once = tmp_path / "once"  # it stands the first time alone
-    code = f"import pathlib, time; p = pathlib.Path({str(once)!r}); new = not p.exists(); p.touch(); time.sleep(9 * new)"
+    code = (
+        f"import pathlib, time; p = pathlib.Path({str(once)!r}); new = not p.exists(); p.touch(); time.sleep(9 * new)"
+    )
     one = child(code)
     time.sleep(0.3)
     one.tend()

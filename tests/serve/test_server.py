@@ -270,7 +270,7 @@ def test_deleting_takes_all_of_it(client, server):
 
 
 def test_events_tell_what_happens(server, client):
-    made = client.videos.create(prompt="a ball", seconds="1", extra_body={"steps": 30})
+    made = client.videos.create(prompt="a ball", seconds="1", extra_body={"steps": 100})
     seen = []
     with httpx2.stream("GET", f"{server.url}/v1/videos/{made.id}/events", timeout=60) as answer:
         for line in answer.iter_lines():

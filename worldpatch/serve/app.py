@@ -28,6 +28,7 @@ log = logging.getLogger("worldpatch.serve")
 
 VIDEO = re.compile(r"video_[0-9a-f]{32}")
 THREADS = 8  # that wait for the database: more of them only wait for each other
+TURNS = 2  # videos put in line at once: one judged, one written down; a rush of them keeps no reader waiting
 SLOW = 30.0  # seconds between two parts of a body
 
 
@@ -39,6 +40,7 @@ def make(settings: Settings) -> FastAPI:
         description="OpenAI's Videos API, and more: every field and route that OpenAI does not have is optional.",
     )  # fmt: skip
     app.state.house, app.state.rate, app.state.metrics = house, Rate(), Metrics(house)
+    app.state.turns = asyncio.Semaphore(TURNS)
     if settings.open:
         context.ensure_open(house)
     errors.install(app)

@@ -98,7 +98,7 @@ def created(body: Create, house: House) -> Draft:
 
 
 async def asked(draft: Draft, body: Ours, model: str | None, house: House, owner: str) -> Asked:
-    """All that can be refused is refused here. Raises ApiError."""
+    """Raises ApiError on all that can be refused by itself; `admit` sees whether there is room for it."""
     name = house.named(model)
     outline = house.outlines[name]
     kind = params_of(draft.ability)
@@ -110,7 +110,6 @@ async def asked(draft: Draft, body: Ours, model: str | None, house: House, owner
     request = _sampling(body, name, house) | {"ability": draft.ability, "params": params}
     length = _length(draft, params, outline)
     work, bytes_ = takes(draft.ability, length, request, outline)
-    _admit(work, bytes_, house)
     facts = {
         "prompt": draft.prompt, "seconds": draft.seconds, "length": length, "size": draft.size,
         "operation": draft.operation, "parents": draft.parents, "notes": draft.notes, "metadata": body.metadata,
@@ -221,16 +220,16 @@ def takes(ability: str, seconds: float, request: dict[str, Any], model: Pipeline
     return float(patches * request["steps"] * (2 if guided else 1)), float(max(network, shown))
 
 
-def _admit(work: float, needed: float, house: House) -> None:
+def admit(asked: Asked, house: House) -> None:
     """Raises ApiError 400 on what no worker could hold, or would take too long."""
     found = memory.free()
-    if found is not None and needed > memory.SHARE * found[1]:
+    if found is not None and asked.memory > memory.SHARE * found[1]:
         raise invalid(
-            f"this takes about {needed / 1e9:.1f} GB, of {found[1] / 1e9:.1f}: ask for fewer pixels or seconds",
+            f"this takes about {asked.memory / 1e9:.1f} GB, of {found[1] / 1e9:.1f}: ask for fewer pixels or seconds",
             code="out_of_memory",
         )
     with house.engine.connect() as connection:
-        seconds = work / queue.speed(connection)
+        seconds = asked.work / queue.speed(connection)
     if seconds > house.settings.longest_job:
         raise invalid(
             f"this takes about {seconds:.0f} s, and at most {house.settings.longest_job:.0f} are given to a video: "

@@ -1,5 +1,6 @@
 """What a route is given: the house, and the key that asks."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -18,14 +19,14 @@ OPEN = Key("key_open", keys.SCOPES, None, None)
 """Who asks where no keys are wanted."""
 
 
-def house(request: Request) -> House:
+async def house(request: Request) -> House:  # not in a thread of its own, as plain dependencies are
     return request.app.state.house
 
 
 def caller(scope: str) -> Callable[..., Key]:
     """A dependency: the key of a request, which must have a scope and stay within its rate."""
 
-    def find(request: Request, response: Response) -> Key:
+    async def find(request: Request, response: Response) -> Key:
         app = request.app.state
         if app.house.settings.open:
             return OPEN
@@ -33,8 +34,7 @@ def caller(scope: str) -> Callable[..., Key]:
         if kind.lower() != "bearer" or not secret.strip():
             raise ApiError(401, "no API key: send Authorization: Bearer KEY, made with `worldpatch keys add NAME`")
         try:
-            with app.house.engine.connect() as connection:
-                key = keys.find(connection, secret.strip())
+            key = await asyncio.to_thread(_found, app.house, secret.strip())
         except ApiError:
             app.rate.guess(request.client.host if request.client else "")
             raise
@@ -43,6 +43,11 @@ def caller(scope: str) -> Callable[..., Key]:
         return key
 
     return find
+
+
+def _found(home: House, secret: str) -> Key:
+    with home.engine.connect() as connection:
+        return keys.find(connection, secret)
 
 
 Home = Annotated[House, Depends(house)]

@@ -22,7 +22,7 @@ from worldpatch.serve.tables import videos
 
 router = APIRouter(tags=["events"])
 
-LOOK, WAIT = 0.25, 1.0  # seconds between two looks at a video that is drawn, at one that waits
+LOOK, WAIT = 0.25, 1.0  # seconds between two looks at a video that is drawn or next, at one that waits for others
 AGO = 60.0  # seconds for which a video that is over is looked at still
 
 
@@ -84,4 +84,5 @@ async def _told(
         if ends and all(video.status in (queue.DONE, queue.FAILED) for video in found):
             return
         seen = {video.id: seen[video.id] for video in found}
-        await asyncio.sleep(LOOK if any(video.status == queue.DRAWN for video in found) else WAIT)
+        soon = any(video.status == queue.DRAWN or video.queue_position == 0 for video in found)
+        await asyncio.sleep(LOOK if soon else WAIT)

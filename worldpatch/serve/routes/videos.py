@@ -53,6 +53,7 @@ async def estimate(request: Request, home: Home, key: Videos) -> Estimate:
     """What making a video would take, without making it."""
     fields: Create = await body(request, Create)
     found = await asked.asked(asked.created(fields, home), fields, fields.model, home, key.id)
+    await asyncio.to_thread(asked.admit, found, home)
     with home.engine.connect() as connection:
         line = home.line(connection)
     place = {"priority": found.priority, "round": 0, "created_at": time.time(), "id": ""}
@@ -111,7 +112,6 @@ async def submit(
     """Put what was asked for in line, once however often it is sent."""
     found = await asked.asked(draft, fields, model, home, key.id)
     id = new("video")
-    await asyncio.to_thread(judged, [draft.prompt, *asked.texts(found.request)], id, home)
     said = [found.request | {"seed": fields.seed}, draft.prompt, draft.seconds, draft.size]
     digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
     named, again = request.headers.get("idempotency-key"), request.headers.get("x-stainless-retry-count", "0")
@@ -119,10 +119,15 @@ async def submit(
         "id": id, "owner": key.id, "request": found.request, "facts": found.facts, "model": found.model,
         "priority": found.priority, "work": found.work, "memory": found.memory, "created_at": time.time(),
     }  # fmt: skip
-    row = await asyncio.to_thread(
-        _enqueue, row, named or digest, digest, bool(named) or again not in ("", "0"), home, key
-    )
-    return await asyncio.to_thread(_told, row["id"], home, key, response)
+
+    def put() -> Video:
+        asked.admit(found, home)
+        judged([draft.prompt, *asked.texts(found.request)], id, home)
+        there = _enqueue(row, named or digest, digest, bool(named) or again not in ("", "0"), home, key)
+        return _told(there["id"], home, key, response)
+
+    async with request.app.state.turns:
+        return await asyncio.to_thread(put)
 
 
 def judged(texts: list[str], subject: str, home: House) -> None:
