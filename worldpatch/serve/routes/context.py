@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 import sqlalchemy as sa
@@ -23,7 +23,7 @@ async def house(request: Request) -> House:  # not in a thread of its own, as pl
     return request.app.state.house
 
 
-def caller(scope: str) -> Callable[..., Key]:
+def caller(scope: str) -> Callable[..., Awaitable[Key]]:
     """A dependency: the key of a request, which must have a scope and stay within its rate."""
 
     async def find(request: Request, response: Response) -> Key:
