@@ -38,6 +38,7 @@ LEAST = {"steps": 1, "ability": "text_to_video", "parameters": {"frames": 5}}
 PLAIN = {"WORLDPATCH_SIGN": "0", "WORLDPATCH_WATERMARK": "0"}  # so that the same frames are the same bytes
 READ_BAR, LIFE_BAR = 0.1, 0.95
 OVER = ("completed", "failed")
+STEAL, QUIET = 7, 0.05  # its place among Linux's times of a processor; the share up to which a second counts as quiet
 CERTIFICATES = ssl.create_default_context()  # which no client needs here, and each would load for a tenth of a second
 
 
@@ -50,6 +51,8 @@ class Crowd:
     def __init__(self, server: Server, until: float):
         self.url, self.until = f"{server.url}/v1", until
         self.seconds: dict[str, list[float]] = defaultdict(list)
+        self.stolen: list[float] = []  # of the processors, while each read was waited for or shortly before
+        self.taken = 0.0
         self.statuses: Counter[int] = Counter()
         self.created: set[str] = set()
         self.ended: Counter[str] = Counter()
@@ -60,6 +63,8 @@ class Crowd:
         answer = await http.request(method, f"{self.url}/{path}", **options)
         self.seconds[kind].append(time.perf_counter() - begun)
         self.statuses[answer.status_code] += 1
+        if kind == "read":
+            self.stolen.append(self.taken)
         if answer.status_code >= 400 and answer.status_code != 429:  # a full queue is said, not lost
             self.wrong.append(f"{method} {path}: {answer.status_code} {answer.text[:200]}")
         return answer
@@ -109,7 +114,23 @@ class Crowd:
                     return
 
     async def run(self, clients: int) -> None:
+        watch = asyncio.create_task(self.watch())
         await asyncio.gather(*(self.client(number) for number in range(clients)))
+        watch.cancel()
+
+    async def watch(self) -> None:
+        """How much of the processors other machines on the same host take."""
+        while True:
+            before = cpu_times()
+            await asyncio.sleep(1)
+            spent = [now - then for now, then in zip(cpu_times(), before, strict=True)]
+            self.taken = spent[STEAL] / max(sum(spent), 1e-9)
+
+
+def cpu_times() -> list[int]:
+    with suppress(OSError):
+        return [int(ticks) for ticks in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
+    return [0] * 8
 
 
 def load(report: Report, clients: int, minutes: float) -> None:
@@ -136,6 +157,13 @@ def load(report: Report, clients: int, minutes: float) -> None:
     )
     reads = crowd.seconds["read"]
     slowest = statistics.quantiles(reads, n=100)[98] if len(reads) > 1 else max(reads)
+    quiet = [seconds for seconds, taken in zip(reads, crowd.stolen, strict=True) if taken <= QUIET]
+    if len(quiet) > 1:
+        at = statistics.quantiles(quiet, n=100)
+        report.say(
+            f"In seconds of which other machines on this host took at most {QUIET:.0%}: {len(quiet)} reads "
+            f"({len(quiet) / len(reads):.0%}), median {1000 * at[49]:.0f} ms, 99th percentile {1000 * at[98]:.0f} ms."
+        )
     faults = sum(count for status, count in crowd.statuses.items() if status >= 500)
     lost = len(crowd.created) - sum(crowd.ended.values())
     extra = len(known - crowd.created)
