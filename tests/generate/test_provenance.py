@@ -4,6 +4,7 @@ import hashlib
 import json
 import sys
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -53,7 +54,8 @@ def _find(frames: np.ndarray) -> Seen | None:
 @pytest.fixture(autouse=True)
 def watermark(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that anybody sees: the pixels are the bits. It outlives encoding."""
-    plain = SimpleNamespace(mark=_mark, find=_find, fits=lambda frames, height, width: height >= HEIGHT <= width)
+    marker = lambda frames, id: partial(_mark, id=id)  # noqa: E731
+    plain = SimpleNamespace(marker=marker, find=_find, fits=lambda frames, height, width: height >= HEIGHT <= width)
     monkeypatch.setitem(sys.modules, "worldpatch.safety.watermark", plain)
 
 
@@ -137,8 +139,8 @@ def test_what_cannot_hold_a_watermark_goes_without(
 ):
     hand = prepared(replace(settings, watermark=True))
     small = frames(height=16, width=16)
-    marked, mark = hand.mark(small, "id")
-    assert mark is None and marked is small and "5 frames of 16x16 cannot hold it" in caplog.text
+    marked, mark = hand.marker(small, "id")
+    assert mark is None and marked(small) is small and "5 frames of 16x16 cannot hold it" in caplog.text
 
 
 def test_every_variant_has_its_own_number_and_the_sheet_is_signed(tmp_path: Path, settings: Settings):

@@ -96,10 +96,10 @@ def save(
         if provenance is None:
             write.write(file, frames, result.rate, metadata)
             continue
-        marked, mark = provenance.mark(frames, recipe.id(variant))
+        marked, mark = provenance.marker(frames, recipe.id(variant))
         claim = provenance.claim(recipe.request, recipe.fingerprint, file.name, recipe.id(variant), mark)
         draft = file.with_name(f".{file.stem}.{os.getpid()}{file.suffix}")  # what is signed may take its parent's place
-        write.write(draft, marked, result.rate, metadata)
+        write.write(draft, marked(frames), result.rate, metadata)
         try:
             provenance.sign(draft, claim)
         finally:

@@ -93,17 +93,17 @@ class Provenance:
     settings: Settings
     signer: Signer | None = None
 
-    def mark(self, frames: Frames, id: str) -> tuple[Frames, int | None]:
-        """Frames with the watermark of the video `id`, and its number; as they were, and None, where there is to be
-        none or the frames are too few or too small to hold it."""
+    def marker(self, frames: Frames, id: str) -> tuple[Callable[[Frames], Frames], int | None]:
+        """What puts the watermark of the video `id` into some or all of these frames, and its number; what leaves them
+        as they are, and None, where there is to be none or the frames are too few or too small to hold it."""
         if not self.settings.watermark:
-            return frames, None
-        from worldpatch.safety.watermark import fits, mark
+            return _unmarked, None
+        from worldpatch.safety.watermark import fits, marker
 
         if not fits(*frames.shape[:3]):
             log.warning(f"no watermark: {len(frames)} frames of {frames.shape[2]}x{frames.shape[1]} cannot hold it")
-            return frames, None
-        return mark(frames, number(id)), number(id)
+            return _unmarked, None
+        return marker(frames, number(id)), number(id)
 
     def sign(self, path: Path, claim: Claim) -> None:
         """Signs a file in its place, where files are signed. Last of all: what is changed afterwards shows."""
@@ -138,6 +138,10 @@ class Provenance:
         off = "turned off" if not self.settings.sign else "c2pa-python is not installed (worldpatch[serve] brings it)"
         signature = off if self.signer is None else f"by {self.signer.name}"
         return {"signature": signature, "watermark": "on" if self.settings.watermark else "off"}
+
+
+def _unmarked(frames: Frames) -> Frames:
+    return frames
 
 
 def prepared(settings: Settings) -> Provenance:

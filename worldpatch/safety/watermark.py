@@ -10,7 +10,7 @@ codec did, and not knowing where the frame was cut: that is found by trying all 
 import functools
 import hashlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,7 +64,12 @@ def fits(frames: int, height: int, width: int) -> bool:
 
 
 def mark(frames: Frames, id: int, key: int = KEY) -> Frames:
-    """The same frames with `id` in them, at least 38 dB from those given.
+    """The same frames with `id` in them, at least 38 dB from those given. Raises UserError as `marker` does."""
+    return marker(frames, id, key)(frames)
+
+
+def marker(frames: Frames, id: int, key: int = KEY) -> Callable[[Frames], Frames]:
+    """What puts `id` into these frames, some of them or all: each is changed alike, so they can be marked one by one.
 
     Raises UserError for a clip that `fits` refuses, and for a number that is not one of 48 bits.
     """
@@ -77,10 +82,14 @@ def mark(frames: Frames, id: int, key: int = KEY) -> Frames:
     if not 0 <= id < 2**BITS:
         raise UserError(f"{id} cannot be a watermark; give a whole number from 0 to 2**{BITS} - 1")
     rise, fall = _pattern(frames, id, key)
-    marked = np.empty_like(frames)
-    for frame, out in zip(frames, marked, strict=True):
-        np.add(frame, np.minimum(rise, 255 - frame), out=out)
-        out -= np.minimum(fall, out)
+
+    def marked(some: Frames) -> Frames:
+        out = np.empty_like(some)
+        for frame, into in zip(some, out, strict=True):
+            np.add(frame, np.minimum(rise, 255 - frame), out=into)
+            into -= np.minimum(fall, into)
+        return out
+
     return marked
 
 

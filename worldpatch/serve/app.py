@@ -27,7 +27,7 @@ from worldpatch.serve.settings import Settings
 log = logging.getLogger("worldpatch.serve")
 
 VIDEO = re.compile(r"video_[0-9a-f]{32}")
-THREADS = 8  # that wait for the database: more of them only wait for each other
+THREADS = 8  # of each kind: Starlette's for the database, asyncio's for files and long work, which no reader waits for
 TURNS = 2  # videos put in line at once: one judged, one written down; a rush of them keeps no reader waiting
 SLOW = 30.0  # seconds between two parts of a body
 

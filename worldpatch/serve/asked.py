@@ -109,7 +109,7 @@ async def asked(draft: Draft, body: Ours, model: str | None, house: House, owner
         raise error.under(draft.fields) from error
     request = _sampling(body, name, house) | {"ability": draft.ability, "params": params}
     length = _length(draft, params, outline)
-    work, bytes_ = takes(draft.ability, length, request, outline)
+    work, bytes_ = takes(draft, length, request, outline)
     facts = {
         "prompt": draft.prompt, "seconds": draft.seconds, "length": length, "size": draft.size,
         "operation": draft.operation, "parents": draft.parents, "notes": draft.notes, "metadata": body.metadata,
@@ -205,7 +205,7 @@ def _length(draft: Draft, params: dict[str, Any], model: Pipeline) -> float:
     return float(draft.seconds or params.get("seconds") or sum(cards) or frames / usual.rate)
 
 
-def takes(ability: str, seconds: float, request: dict[str, Any], model: Pipeline) -> tuple[float, float]:
+def takes(draft: Draft, seconds: float, request: dict[str, Any], model: Pipeline) -> tuple[float, float]:
     """(patches times calls, bytes) of a request, near enough to plan with."""
     usual, params = model.usual, request["params"]
     width, height = params.get("width") or usual.width, params.get("height") or usual.height
@@ -213,11 +213,12 @@ def takes(ability: str, seconds: float, request: dict[str, Any], model: Pipeline
     t, h, w = model.spec.grid(1 + -(-(frames - 1) // model.spec.stride_t) * model.spec.stride_t, height, width)
     patches = t * h * w // math.prod(model.patch) * request["variants"]
     guided = request["guidance"] != 1 and request["sampler"] != "jump"
-    at_once = min(patches, patches * usual.frames / frames) if ability in ("storyboard", "extend") else patches
+    at_once = min(patches, patches * usual.frames / frames) if draft.ability in ("storyboard", "extend") else patches
     shape = model.network.dit.config
     network = (2 if guided else 1) * memory.NUMBER * shape.width * memory.PATCH * at_once
-    shown = memory.of_frames(frames, height, width, pasted=ability != "text_to_video") * request["variants"]
-    return float(patches * request["steps"] * (2 if guided else 1)), float(max(network, shown))
+    made = memory.of_frames(frames, height, width, pasted=draft.ability != "text_to_video") * request["variants"]
+    enlarged = 3 * frames * math.prod(draft.size or (0,))  # one variant after the other
+    return float(patches * request["steps"] * (2 if guided else 1)), float(max(network, made + enlarged))
 
 
 def admit(asked: Asked, house: House) -> None:

@@ -3,13 +3,14 @@
 import io
 import itertools
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image
 
 from worldpatch import config
@@ -24,8 +25,11 @@ from worldpatch.video import read
 from worldpatch.video import write as video
 from worldpatch.video.resize import fit
 
+Frames = UInt8[np.ndarray, "t h w 3"]
+
 WHOLE = ("video.mp4", "picture.png")
 SIGNED = (*WHOLE, "thumbnail.webp", "spritesheet.jpg")
+PIECE = 8  # frames that are marked at once
 SHOWN = 16  # frames of a sprite sheet at most, in rows of four
 PREVIEW = 256  # pixels of a preview's longer side
 WIDEST_GIF = 480  # pixels of the longer side of a GIF, at most
@@ -54,11 +58,12 @@ def write(
             drawn = pool.submit(files.save, _one(result, k), own / "drawn.mp4", recipe, pipeline.spec)
             seen = frames[:count]
             if shown != (width, height):
-                seen = fit(seen, shown[1], shown[0])
-            seen, mark = house.provenance.mark(seen, named(row["id"], k))
+                seen = _enlarged(seen, shown, pool)
+            marked, mark = house.provenance.marker(seen, named(row["id"], k))
             marks.append(mark)
-            pictures = pool.submit(_pictures, seen, result.rate, own)
-            _video(seen, result.rate, own / "video.mp4", lambda n, k=k: objects.part(row["id"], n, k), house.objects)
+            pictures = pool.submit(_pictures, seen, marked, result.rate, own)
+            pieces = (marked(seen[i : i + PIECE]) for i in range(0, len(seen), PIECE))  # while the last one is encoded
+            _video(pieces, result.rate, own / "video.mp4", lambda n, k=k: objects.part(row["id"], n, k), house.objects)
             for written in (drawn, pictures):
                 written.result()
             for name in SIGNED:
@@ -79,7 +84,19 @@ def named(video: str, variant: int) -> str:
     return video if variant == 0 else f"{video}-{variant}"
 
 
-def _video(frames: np.ndarray, rate: float, path: Path, name: Callable[[int], str], store: Objects) -> None:
+def _enlarged(frames: Frames, size: tuple[int, int], pool: ThreadPoolExecutor) -> Frames:
+    """Frames at another (width, height), one processor for each."""
+    shown = np.empty((len(frames), size[1], size[0], 3), np.uint8)
+
+    def one(k: int) -> None:
+        shown[k] = fit(frames[k : k + 1], size[1], size[0])[0]
+
+    for _ in pool.map(one, range(len(frames))):
+        pass
+    return shown
+
+
+def _video(frames: Iterator[Frames], rate: float, path: Path, name: Callable[[int], str], store: Objects) -> None:
     """A file, and its pieces in the store from the moment they are encoded, for whoever looks on."""
     parts: list[bytes] = []
 
@@ -150,14 +167,15 @@ def _one(result: Result, k: int) -> Result:
     return replace(result, frames=result.frames[k : k + 1], latents=result.latents[k : k + 1])
 
 
-def _pictures(frames: np.ndarray, rate: float, folder: Path) -> None:
+def _pictures(frames: Frames, marked: Callable[[Frames], Frames], rate: float, folder: Path) -> None:
+    first = marked(frames[:1])
     if len(frames) == 1:
-        video.write(folder / "picture.png", frames, rate)
-    Image.fromarray(frames[0]).save(folder / "thumbnail.webp", quality=90)
+        video.write(folder / "picture.png", first, rate)
+    Image.fromarray(first[0]).save(folder / "thumbnail.webp", quality=90)
     height, width = frames.shape[1:3]
     scale = min(1.0, SPRITE / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    chosen = frames[np.unique(np.linspace(0, len(frames) - 1, min(SHOWN, len(frames))).astype(int))]
+    chosen = marked(frames[np.unique(np.linspace(0, len(frames) - 1, min(SHOWN, len(frames))).astype(int))])
     rows = [chosen[i : i + 4] for i in range(0, len(chosen), 4)]
     sheet = Image.new("RGB", (size[0] * len(rows[0]), size[1] * len(rows)))
     for (y, row), x in itertools.product(enumerate(rows), range(4)):

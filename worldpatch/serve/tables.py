@@ -112,6 +112,12 @@ progress = _table(  # written often and by workers alone: apart from the row tha
     Column("at", Float, nullable=False),
 )
 
+seen = (  # videos as clients see them: each with how far it is, in one query
+    sa.select(videos, *(progress.c[name] for name in ("stage", "step", "steps", "share", "left", "preview")))
+    .outerjoin(progress, progress.c.video == videos.c.id)
+    .subquery("seen")
+)
+
 files = _table(
     "files",
     Column("id", String, primary_key=True),

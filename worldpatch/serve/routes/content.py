@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.concurrency import run_in_threadpool
 
 from worldpatch.serve import made, objects, queue, ranges
 from worldpatch.serve.errors import ApiError, invalid
@@ -16,7 +17,7 @@ from worldpatch.serve.house import House
 from worldpatch.serve.keys import Key
 from worldpatch.serve.routes.context import Home, Videos, own
 from worldpatch.serve.routes.videos import tell
-from worldpatch.serve.tables import videos
+from worldpatch.serve.tables import seen
 
 router = APIRouter(tags=["videos"])
 
@@ -42,7 +43,7 @@ async def content(
 ) -> Response:  # fmt: skip
     """What was made, whole or a range of its bytes. `variant=stream` begins while the video is still being written;
     `gif`, `frames` (a zip of PNGs), `first_frame`, `last_frame`, `latents` and `metadata` are ours."""
-    row = await asyncio.to_thread(_row, video_id, home, key)
+    row = await run_in_threadpool(_row, video_id, home, key)
     if index >= row["facts"]["variants"]:
         raise invalid(f"index {index}: this video has {row['facts']['variants']} variants, counted from 0", "index")
     if variant == "stream":
@@ -75,7 +76,7 @@ async def content(
 
 def _row(id: str, home: House, key: Key) -> Any:
     with home.engine.connect() as connection:
-        return own(connection, videos, id, key, "video")
+        return own(connection, seen, id, key, "video")
 
 
 def _fetchable(row: Any) -> None:
@@ -124,7 +125,7 @@ async def _stream(row: Any, index: int, request: Request, home: House, key: Key)
     try:
         first = await anext(parts)
     except StopAsyncIteration:
-        _fetchable(await asyncio.to_thread(_row, row["id"], home, key))
+        _fetchable(await run_in_threadpool(_row, row["id"], home, key))
         raise ApiError(404, f"video {row['id']} was not streamed: fetch it whole", code="video_not_ready") from None
 
     async def all() -> AsyncIterator[bytes]:
@@ -138,7 +139,7 @@ async def _stream(row: Any, index: int, request: Request, home: House, key: Key)
 async def _parts(id: str, index: int, request: Request, home: House, key: Key) -> AsyncIterator[bytes]:
     number = 0
     while not await request.is_disconnected():
-        row = await asyncio.to_thread(_row, id, home, key)
+        row = await run_in_threadpool(_row, id, home, key)
         over = row["status"] in (queue.DONE, queue.FAILED)  # asked before the part: the last one may come in between
         name = objects.part(id, number, index)
         if await asyncio.to_thread(home.objects.size, name) is not None:

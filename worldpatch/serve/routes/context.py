@@ -1,6 +1,5 @@
 """What a route is given: the house, and the key that asks."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
@@ -8,6 +7,7 @@ from typing import Annotated, Any
 import sqlalchemy as sa
 from fastapi import Depends, Request, Response
 from pydantic import BaseModel, ValidationError
+from starlette.concurrency import run_in_threadpool
 
 from worldpatch.serve import keys, tables
 from worldpatch.serve.errors import ApiError, explained, invalid, missing
@@ -34,7 +34,7 @@ def caller(scope: str) -> Callable[..., Awaitable[Key]]:
         if kind.lower() != "bearer" or not secret.strip():
             raise ApiError(401, "no API key: send Authorization: Bearer KEY, made with `worldpatch keys add NAME`")
         try:
-            key = await asyncio.to_thread(_found, app.house, secret.strip())
+            key = await run_in_threadpool(_found, app.house, secret.strip())
         except ApiError:
             app.rate.guess(request.client.host if request.client else "")
             raise
@@ -89,7 +89,7 @@ def _flat(schema: Any, definitions: dict[str, Any]) -> Any:
     return [_flat(item, definitions) for item in schema] if isinstance(schema, list) else schema
 
 
-def own(connection: sa.Connection, table: sa.Table, id: str, key: Key, what: str) -> Any:
+def own(connection: sa.Connection, table: sa.FromClause, id: str, key: Key, what: str) -> Any:
     """A row that a key owns. Raises ApiError 404 on all others alike, so that nobody learns what there is."""
     row: Any = connection.execute(sa.select(table).where(table.c.id == id, table.c.owner == key.id)).mappings().first()
     if row is None or row.get("deleted_at"):
@@ -98,8 +98,9 @@ def own(connection: sa.Connection, table: sa.Table, id: str, key: Key, what: str
 
 
 def page(
-    connection: sa.Connection, table: sa.Table, key: Key, *, limit: int, order: str, after: str | None, **equal: Any
-) -> tuple[list[Any], bool]:
+    connection: sa.Connection, table: sa.FromClause, key: Key, *, limit: int, order: str, after: str | None,
+    **equal: Any,
+) -> tuple[list[Any], bool]:  # fmt: skip
     """(rows, whether there are more) of what a key owns, newest first or last."""
     query = sa.select(table).where(table.c.owner == key.id, *(table.c[name] == value for name, value in equal.items()))
     if "deleted_at" in table.c:

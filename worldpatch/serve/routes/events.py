@@ -11,6 +11,7 @@ import anyio
 import sqlalchemy as sa
 from fastapi import APIRouter, Request
 from sse_starlette import EventSourceResponse
+from starlette.concurrency import run_in_threadpool
 
 from worldpatch.serve import queue
 from worldpatch.serve.house import House
@@ -18,7 +19,7 @@ from worldpatch.serve.keys import Key
 from worldpatch.serve.routes.context import Home, Videos, own
 from worldpatch.serve.routes.videos import tell
 from worldpatch.serve.schemas import Video
-from worldpatch.serve.tables import videos
+from worldpatch.serve.tables import seen
 
 router = APIRouter(tags=["events"])
 
@@ -32,7 +33,7 @@ async def events(video_id: str, request: Request, home: Home, key: Videos) -> Ev
     in line, stage, step, seconds left; `video.preview`, with where to fetch it. The stream ends with the video; asked
     again, it begins with where it stands."""
     look = partial(_one, video_id, home, key)
-    await asyncio.to_thread(look)  # so that a wrong id is a plain 404
+    await run_in_threadpool(look)  # so that a wrong id is a plain 404
     return _stream(look, request, ends=True)
 
 
@@ -50,15 +51,15 @@ def _stream(look: Callable[[], list[Video]], request: Request, *, ends: bool) ->
 
 def _one(id: str, home: House, key: Key) -> list[Video]:
     with home.engine.connect() as connection:
-        return [tell(own(connection, videos, id, key, "video"), connection, home)]
+        return [tell(own(connection, seen, id, key, "video"), connection, home)]
 
 
 def _all(since: float, home: House, key: Key) -> list[Video]:
     """Videos of a key that are not over, or were ended after a moment, until they have surely been told."""
-    open = videos.c.status.in_((queue.WAITING, queue.DRAWN)) | (videos.c.completed_at > max(since, time.time() - AGO))
-    mine = (videos.c.owner == key.id, videos.c.deleted_at.is_(None), open)
+    open = seen.c.status.in_((queue.WAITING, queue.DRAWN)) | (seen.c.completed_at > max(since, time.time() - AGO))
+    mine = (seen.c.owner == key.id, seen.c.deleted_at.is_(None), open)
     with home.engine.connect() as connection:
-        rows = connection.execute(sa.select(videos).where(*mine).order_by(videos.c.created_at)).mappings().all()
+        rows = connection.execute(sa.select(seen).where(*mine).order_by(seen.c.created_at)).mappings().all()
         return [tell(row, connection, home) for row in rows]
 
 
@@ -67,11 +68,11 @@ async def _told(
 ) -> AsyncIterator[dict[str, Any]]:
     """What changes, look after look, until nobody listens or, with `ends`, all is over."""
     yield {"retry": 1000}  # milliseconds until a client comes again to a server that ended
-    seen: dict[str, Any] = {}
+    known: dict[str, Any] = {}
     while not (ending.is_set() or await request.is_disconnected()):
-        found = await asyncio.to_thread(look)
+        found = await run_in_threadpool(look)
         for video in found:
-            state, previews = seen.get(video.id, (None, 0))
+            state, previews = known.get(video.id, (None, 0))
             now = (video.status, video.progress, video.queue_position, video.stage, video.step, video.paused)
             if now != state:
                 kind = {queue.WAITING: "queued", queue.DRAWN: "progress"}.get(video.status, video.status)
@@ -80,9 +81,9 @@ async def _told(
                 url = f"/v1/videos/{video.id}/content?variant=preview&number={video.previews}"
                 told = {"id": video.id, "number": video.previews, "url": url}
                 yield {"event": "video.preview", "data": json.dumps(told)}
-            seen[video.id] = now, video.previews
+            known[video.id] = now, video.previews
         if ends and all(video.status in (queue.DONE, queue.FAILED) for video in found):
             return
-        seen = {video.id: seen[video.id] for video in found}
+        known = {video.id: known[video.id] for video in found}
         soon = any(video.status == queue.DRAWN or video.queue_position == 0 for video in found)
         await asyncio.sleep(LOOK if soon else WAIT)

@@ -143,7 +143,7 @@ async def _followed(id: str, request: Request, home: House, key: Key) -> AsyncIt
 
 def _look(id: str, home: House, key: Key) -> tuple[Any, Video]:
     with home.engine.connect() as connection:
-        row = own(connection, tables.videos, id, key, "image")
+        row = own(connection, tables.seen, id, key, "image")
         return row, tell(row, connection, home)
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from worldpatch.safety.policy.decision import Decision
 from worldpatch.serve import asked, keys, queue, tables
@@ -30,7 +31,7 @@ from worldpatch.serve.schemas import (
     Remix,
     Video,
 )
-from worldpatch.serve.tables import idempotency, progress, videos
+from worldpatch.serve.tables import idempotency, seen, videos
 
 router = APIRouter(tags=["videos"])
 
@@ -53,7 +54,7 @@ async def estimate(request: Request, home: Home, key: Videos) -> Estimate:
     """What making a video would take, without making it."""
     fields: Create = await body(request, Create)
     found = await asked.asked(asked.created(fields, home), fields, fields.model, home, key.id)
-    await asyncio.to_thread(asked.admit, found, home)
+    await run_in_threadpool(asked.admit, found, home)
     with home.engine.connect() as connection:
         line = home.line(connection)
     place = {"priority": found.priority, "round": 0, "created_at": time.time(), "id": ""}
@@ -127,7 +128,7 @@ async def submit(
         return _told(there["id"], home, key, response)
 
     async with request.app.state.turns:
-        return await asyncio.to_thread(put)
+        return await run_in_threadpool(put)
 
 
 def judged(texts: list[str], subject: str, home: House) -> None:
@@ -176,7 +177,7 @@ def videos_of_key(
     after: str | None = None,
 ) -> Page:  # fmt: skip
     with home.engine.connect() as connection:
-        rows, more = page(connection, videos, key, limit=limit, order=order, after=after)
+        rows, more = page(connection, seen, key, limit=limit, order=order, after=after)
         data = [tell(row, connection, home) for row in rows]
     return Page.of(data, more)
 
@@ -188,7 +189,7 @@ def retrieve(video_id: str, response: Response, home: Home, key: Videos) -> Vide
 
 def _told(id: str, home: House, key: Key, response: Response) -> Video:
     with home.engine.connect() as connection:
-        video = tell(own(connection, videos, id, key, "video"), connection, home)
+        video = tell(own(connection, seen, id, key, "video"), connection, home)
     if video.status in (queue.WAITING, queue.DRAWN):
         wait = 1000 * (video.eta_seconds or 1.0) / 4  # a few looks until it is there
         response.headers["openai-poll-after-ms"] = str(round(min(SELDOM, max(SOON, wait))))
@@ -196,17 +197,16 @@ def _told(id: str, home: House, key: Key, response: Response) -> Video:
 
 
 def tell(row: Any, connection: sa.Connection, home: House) -> Video:
-    """A row as clients see it."""
-    facts, status = row["facts"], row["status"]
-    found: Any = connection.execute(sa.select(progress).where(progress.c.video == row["id"])).mappings().first() or {}
+    """A row of `seen` as clients see it."""
+    facts, status, done = row["facts"], row["status"], row["share"] or 0.0
     left, place = None, None
     if status == queue.WAITING:
         line = home.line(connection)
         place = line.position(row)
         left = None if row["paused"] else line.seconds_before(row) + row["work"] / line.speed
     elif status == queue.DRAWN:
-        left = found.get("left")
-    share = {queue.DONE: 1.0, queue.FAILED: found.get("share", 0.0)}.get(status, min(0.99, found.get("share", 0.0)))
+        left = row["left"]
+    share = {queue.DONE: 1.0, queue.FAILED: done}.get(status, min(0.99, done))
     result = row["result"] or {}
     size = facts["size"] or result.get("size")
     whole = [row[name] and int(row[name]) for name in ("created_at", "completed_at", "expires_at")]
@@ -218,8 +218,8 @@ def tell(row: Any, connection: sa.Connection, home: House) -> Video:
         error=Failure(**row["error"]) if row["error"] else None, operation=facts["operation"],
         parent_video_ids=facts["parents"], paused=row["paused"],
         queue_position=place, eta_seconds=left,
-        previews=found.get("preview") or 0,
-        stage=found.get("stage"), step=found.get("step"), steps=found.get("steps"), seed=facts["seed"],
+        previews=row["preview"] or 0,
+        stage=row["stage"], step=row["step"], steps=row["steps"], seed=facts["seed"],
         variants=facts["variants"], metadata=facts["metadata"], notes=facts["notes"] + result.get("notes", []),
         provenance=result.get("provenance"), timings=result.get("timings", {}),
     )  # fmt: skip
@@ -266,4 +266,4 @@ def _changed(id: str, change: Any, home: House, key: Key) -> Video:
     with tables.writing(home.engine) as connection:
         own(connection, videos, id, key, "video")
         change(connection, id)
-        return tell(own(connection, videos, id, key, "video"), connection, home)
+        return tell(own(connection, seen, id, key, "video"), connection, home)
