@@ -9,6 +9,7 @@ import pytest
 
 from worldpatch.config import UserError
 from worldpatch.safety import watermark
+from worldpatch.video.planes import RANGE, Planes
 from worldpatch.video.read import read
 from worldpatch.video.resize import resize
 
@@ -64,6 +65,24 @@ def test_every_number_comes_back(clip: np.ndarray, name: int):
     found = watermark.find(watermark.mark(clip, name))
     assert found is not None and found.id == name and 0.8 < found.fit <= 1
     assert (clip == before).all()
+
+
+def test_a_long_clip_is_read_from_its_beginning():
+    long = watermark.mark(scene(frames=watermark.LONGEST + 60), NAMES[-1])
+    seen = iter(long)
+    assert watermark.find(seen) == watermark.find(long) == watermark.find(long[: watermark.LONGEST + 9])
+    assert watermark.find(long).id == NAMES[-1] and len(list(seen)) == 60  # no more were asked for
+
+
+def test_luma_is_marked_as_pixels_are():
+    planes = Planes(scene(height=36, width=64), 216, 384)
+    before = planes.pixels(range(FRAMES))
+    marker = watermark.Marker(planes.mean(FRAMES), before[watermark.looked_at(*planes.shape)], NAMES[-1])
+    for number in range(FRAMES):
+        marker.put(planes.luma(number), RANGE)
+    after = planes.pixels(range(FRAMES))
+    assert decibels(after, before) >= 38
+    assert watermark.find(coded(after)).id == NAMES[-1]
 
 
 def test_the_same_clip_and_number_give_the_same_frames(clip: np.ndarray, marked: np.ndarray):

@@ -13,6 +13,7 @@ from PIL import Image
 
 from worldpatch.config import UserError
 from worldpatch.video import read, sheet, write
+from worldpatch.video.planes import Planes
 from worldpatch.video.resize import fit, resize
 
 COLOURS = ((220, 40, 40), (40, 90, 220), (40, 170, 70), (240, 200, 40))
@@ -112,9 +113,25 @@ def test_mp4_starts_to_play_while_it_loads(tmp_path: Path):
     assert 0 < data.index(b"moov") < data.index(b"mdat")
 
 
+@pytest.mark.parametrize("size", [(192, 256), (64, 64), (96, 160), (16, 24)])
+def test_planes_are_the_pixels_scaled(size: tuple[int, int]):
+    frames = falling_discs(5, 64, 64)
+    planes = Planes(frames, *size)
+    assert planes.shape == (5, *size) and all((p.height, p.width) == size for p in planes)
+    luma, seen = np.array([0.2126, 0.7152, 0.0722]), planes.pixels(range(5))
+    assert psnr(seen @ luma, fit(frames, *size) @ luma) > 50
+    assert np.abs((planes.mean(3) - seen[:3].mean(0)) @ luma).mean() < 0.3
+    if min(size) > 128:  # smaller ones share a chroma among pixels that differ
+        assert psnr(seen, fit(frames, *size)) > 45
+    before = planes.luma(2).copy()
+    planes.luma(2)[:] = before // 2 + 8
+    assert planes.pixels([2]).mean() < 0.6 * planes.pixels([1]).mean()
+
+
 def test_pieces_in_a_row_are_the_file(tmp_path: Path):
     frames, parts = falling_discs(20), []
-    write.write_parts(iter([frames[:7], frames[7:]]), 8.0, parts.append, seconds=0.5)
+    planes = Planes(frames, *frames.shape[1:3])
+    write.write_parts(planes, frames.shape[1:3], 8.0, parts.append, seconds=0.5)
     write.join_parts(b"".join(parts), tmp_path / "whole.mp4", {"a": 1})
     (tmp_path / "row.mp4").write_bytes(b"".join(parts))
     assert len(parts) == 1 + 5  # what the stream is, then half a second each

@@ -96,10 +96,10 @@ def save(
         if provenance is None:
             write.write(file, frames, result.rate, metadata)
             continue
-        marked, mark = provenance.marker(frames, recipe.id(variant))
+        mark = provenance.mark(frames.shape, recipe.id(variant))
         claim = provenance.claim(recipe.request, recipe.fingerprint, file.name, recipe.id(variant), mark)
         draft = file.with_name(f".{file.stem}.{os.getpid()}{file.suffix}")  # what is signed may take its parent's place
-        write.write(draft, marked(frames), result.rate, metadata)
+        write.write(draft, frames if mark is None else _marked(frames, mark), result.rate, metadata)
         try:
             provenance.sign(draft, claim)
         finally:
@@ -112,3 +112,9 @@ def save(
             provenance.sign(shown, provenance.claim(recipe.request, recipe.fingerprint, shown.name, recipe.id(0)))
         beside.append(shown)
     return files + beside
+
+
+def _marked(frames: Any, number: int) -> Any:
+    from worldpatch.safety.watermark import mark
+
+    return mark(frames, number)

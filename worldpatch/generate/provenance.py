@@ -13,9 +13,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from jaxtyping import UInt8
-
 from worldpatch import config
 from worldpatch.config import UserError
 from worldpatch.generate import characters
@@ -27,7 +24,6 @@ from worldpatch.types import Request
 
 log = logging.getLogger(__name__)
 
-Frames = UInt8[np.ndarray, "t h w 3"]
 Found = Callable[[str], tuple[Path, str]]
 
 PREFIX = "WORLDPATCH_"
@@ -93,17 +89,18 @@ class Provenance:
     settings: Settings
     signer: Signer | None = None
 
-    def marker(self, frames: Frames, id: str) -> tuple[Callable[[Frames], Frames], int | None]:
-        """What puts the watermark of the video `id` into some or all of these frames, and its number; what leaves them
-        as they are, and None, where there is to be none or the frames are too few or too small to hold it."""
+    def mark(self, shape: tuple[int, ...], id: str) -> int | None:
+        """The number that frames (t, h, w, ...) of the video `id` are to be watermarked with; None where there is to be
+        none, or they are too few or too small to hold it."""
         if not self.settings.watermark:
-            return _unmarked, None
-        from worldpatch.safety.watermark import fits, marker
+            return None
+        from worldpatch.safety.watermark import fits
 
-        if not fits(*frames.shape[:3]):
-            log.warning(f"no watermark: {len(frames)} frames of {frames.shape[2]}x{frames.shape[1]} cannot hold it")
-            return _unmarked, None
-        return marker(frames, number(id)), number(id)
+        count, height, width = shape[:3]
+        if not fits(count, height, width):
+            log.warning(f"no watermark: {count} frames of {width}x{height} cannot hold it")
+            return None
+        return number(id)
 
     def sign(self, path: Path, claim: Claim) -> None:
         """Signs a file in its place, where files are signed. Last of all: what is changed afterwards shows."""
@@ -138,10 +135,6 @@ class Provenance:
         off = "turned off" if not self.settings.sign else "c2pa-python is not installed (worldpatch[serve] brings it)"
         signature = off if self.signer is None else f"by {self.signer.name}"
         return {"signature": signature, "watermark": "on" if self.settings.watermark else "off"}
-
-
-def _unmarked(frames: Frames) -> Frames:
-    return frames
 
 
 def prepared(settings: Settings) -> Provenance:

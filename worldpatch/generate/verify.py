@@ -11,8 +11,6 @@ from worldpatch.video import read
 
 Outcome = Literal["found", "stranger", "nothing", "damaged"]
 
-LOOKED, BUDGET = 96, 256 * 2**20  # frames of a clip, and bytes of them, in which a watermark is looked for
-
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
@@ -71,7 +69,7 @@ def verify(path: Path, settings: provenance.Settings) -> Verdict:
     Trusted are our own certificates and the anchors of the settings. Raises UserError where the file is neither picture
     nor video.
     """
-    frames = _frames(path)
+    _, frames = read.stream(path)
     missed: dict[str, str] = {}
     found, mark = None, None
     try:
@@ -86,13 +84,6 @@ def verify(path: Path, settings: provenance.Settings) -> Verdict:
     except ModuleNotFoundError as error:
         missed["watermark"] = f"{error.name} is not installed"
     return Verdict(file=path.name, credentials=found, mark=mark, missed=missed)
-
-
-def _frames(path: Path) -> provenance.Frames:
-    """As many from the beginning as are looked at. Of a huge picture that is one."""
-    info = read.probe(path)
-    count = max(1, min(LOOKED, BUDGET // (3 * info.height * info.width)))
-    return read.read(path, frames=count)[0]
 
 
 def _told(found: Credentials) -> list[str]:

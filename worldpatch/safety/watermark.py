@@ -10,7 +10,7 @@ codec did, and not knowing where the frame was cut: that is found by trying all 
 import functools
 import hashlib
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,7 @@ PILOTS = 24  # bits that are always 0, by which cuts are found
 COUNT = BITS + CHECK + PILOTS
 KEY = 0x776F726C64  # whoever has it can read marks, and make or remove them
 
+LONGEST = 96  # frames from the beginning, whose mean tells the number: nobody has to read a film to its end
 SHORTEST, FEWEST = 128, 16  # pixels of the shorter side, and frames: what benchmarks/watermark.py vouches for
 GRID = 128  # the mean frame is resampled to so many rows and columns, whatever its aspect
 MARGIN = 0.1  # of the frame's height and width, left unmarked at each edge
@@ -64,12 +65,7 @@ def fits(frames: int, height: int, width: int) -> bool:
 
 
 def mark(frames: Frames, id: int, key: int = KEY) -> Frames:
-    """The same frames with `id` in them, at least 38 dB from those given. Raises UserError as `marker` does."""
-    return marker(frames, id, key)(frames)
-
-
-def marker(frames: Frames, id: int, key: int = KEY) -> Callable[[Frames], Frames]:
-    """What puts `id` into these frames, some of them or all: each is changed alike, so they can be marked one by one.
+    """The same frames with `id` in them, at least 38 dB from those given.
 
     Raises UserError for a clip that `fits` refuses, and for a number that is not one of 48 bits.
     """
@@ -79,23 +75,47 @@ def marker(frames: Frames, id: int, key: int = KEY) -> Callable[[Frames], Frames
             f"{t} frames of {h}x{w} cannot be watermarked; give {FEWEST} frames or more "
             f"whose shorter side has {SHORTEST} pixels or more, or enlarge them first"
         )
-    if not 0 <= id < 2**BITS:
-        raise UserError(f"{id} cannot be a watermark; give a whole number from 0 to 2**{BITS} - 1")
-    rise, fall = _pattern(frames, id, key)
-
-    def marked(some: Frames) -> Frames:
-        out = np.empty_like(some)
-        for frame, into in zip(some, out, strict=True):
-            np.add(frame, np.minimum(rise, 255 - frame), out=into)
-            into -= np.minimum(fall, into)
-        return out
-
+    marker, marked = Marker(_mean(frames), frames[looked_at(t, h, w)], id, key), frames.copy()
+    for frame in marked:
+        marker.put(frame)
     return marked
 
 
-def find(frames: Frames, key: int = KEY) -> Found | None:
-    """The number that `mark` put into these frames, or into those that they are a coded, scaled or cut copy of."""
-    plane, codes = _mean(frames), [_code(key, step) for step in STEPS]
+def looked_at(count: int, height: int, width: int) -> list[int]:
+    """Which frames of a clip a `Marker` wants to see."""
+    few = max(1, min(6, 1_500_000 // (height * width)))
+    return [round(at) for at in np.linspace(0, min(count, LONGEST) - 1, few)]
+
+
+class Marker:
+    """Puts a number into the frames of a clip, into all of them alike: so they can be marked one by one.
+
+    It is made of the mean of the first `LONGEST` frames, in pixels from 0 to 255, and of the `few` that `looked_at`
+    names. Raises UserError for a number that is not one of 48 bits.
+    """
+
+    def __init__(self, mean: Float[np.ndarray, "h w 3"], few: Frames, id: int, key: int = KEY):
+        if not 0 <= id < 2**BITS:
+            raise UserError(f"{id} cannot be a watermark; give a whole number from 0 to 2**{BITS} - 1")
+        self._field, self._grain = _field(mean, few, id, key)
+        self._patterns: dict[tuple[float, int], tuple[np.ndarray, np.ndarray]] = {}
+
+    def put(self, plane: UInt8[np.ndarray, "h w *c"], levels: float = 1.0) -> None:
+        """Marks a frame in its place: its pixels, or its luma, of which a grey level takes so many `levels`."""
+        kind = levels, plane.ndim
+        if kind not in self._patterns:
+            pattern = _whole(levels * self._field, self._grain)
+            pattern = pattern[..., None].repeat(3, 2) if plane.ndim == 3 else pattern
+            self._patterns[kind] = np.maximum(pattern, 0).astype(np.uint8), np.maximum(-pattern, 0).astype(np.uint8)
+        rise, fall = self._patterns[kind]
+        plane += np.minimum(rise, ~plane)
+        plane -= np.minimum(fall, plane)
+
+
+def find(frames: Iterable[UInt8[np.ndarray, "h w 3"]], key: int = KEY) -> Found | None:
+    """The number that `mark` put into these frames, or into those that they are a coded, scaled or cut copy of. No more
+    than `LONGEST` are asked for."""
+    plane, codes = _grid(_mean(frames)), [_code(key, step) for step in STEPS]
     for code, cuts in itertools.chain(((code, UNCUT) for code in codes), _places(plane, codes)):
         projected = code.project(plane, cuts)
         if (id := code.read(projected[0])) is not None:
@@ -168,48 +188,52 @@ def _waves(cut: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n k g"]:
 # ------------------------------------------------------------------------------------------------------------- to mark
 
 
-def _pattern(frames: Frames, id: int, key: int) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"]]:
-    """What is to be added to every frame, and what to be taken away."""
-    h, w = frames.shape[1:3]
-    plane, waves = _mean(frames), _waves(UNCUT[:, :2])[0]
+def _field(
+    mean: Float[np.ndarray, "h w 3"], few: Frames, id: int, key: int
+) -> tuple[Float[np.ndarray, "h w"], Float[np.ndarray, "h w"]]:
+    """What is to be added to every frame, in grey levels, and the grain with which it is made whole (`_whole`)."""
+    h, w = mean.shape[:2]
+    plane, waves = _grid(mean), _waves(UNCUT[:, :2])[0]
     inner = np.einsum("bkl,ky,lx->byx", _code(key, STEPS[0]).directions, waves, waves, optimize=True)
     inner = inner.reshape(COUNT, -1)
-    few = frames[np.linspace(0, len(frames) - 1, max(1, min(6, 1_500_000 // (h * w)))).round().astype(int)]
-    grain = np.random.default_rng(key).random((h, w), dtype=np.float32)  # so that faint slopes do not become steps
+    grain = np.random.default_rng(key).random((h, w), dtype=np.float32)
     busy = _busy(few)
     even = np.ones_like(busy)
     usual = STEPS[np.searchsorted(SIDES, min(h, w), "right") - 1]
     ways = [(usual, busy, 0.0), (usual, even, 0.0), *((min(usual, STEPS[1]), even, leeway) for leeway in LEEWAYS)]
 
-    def drawn(step: float, strength: Plane, leeway: float) -> Int[np.ndarray, "h w"]:
+    def drawn(step: float, strength: Plane, leeway: float) -> Float[np.ndarray, "h w"]:
         code = _code(key, step)
         off = code.project(plane, UNCUT)[0] - code.word(id) / 2
         off -= np.round(off)
         need = -np.sign(off) * np.maximum(np.abs(off) - leeway, 0) * step * REACH
         return _solve(few, inner, need, strength, grain)
 
-    pattern = next(p for p in (drawn(*way) for way in ways) if _decibels(few, p) >= LEAST_DB)
-    rise, fall = (np.maximum(part, 0).astype(np.uint8)[..., None].repeat(3, 2) for part in (pattern, -pattern))
-    return rise, fall
+    return next(f for f in (drawn(*way) for way in ways) if _decibels(few, _whole(f, grain)) >= LEAST_DB), grain
+
+
+def _whole(field: Float[np.ndarray, "h w"], grain: Float[np.ndarray, "h w"]) -> Int[np.ndarray, "h w"]:
+    """Whole levels, on average those of the field: faint slopes do not become steps."""
+    return np.floor(field + grain).astype(np.int16)
 
 
 def _solve(
     few: Frames, inner: np.ndarray, need: np.ndarray, strength: Plane, grain: np.ndarray
-) -> Int[np.ndarray, "h w"]:
-    """The weakest pattern, weighed by `strength`, that moves projections by `need` although pixels end at 0 and 255."""
+) -> Float[np.ndarray, "h w"]:
+    """The weakest field, weighed by `strength`, that moves projections by `need` although pixels end at 0 and 255."""
     weighed = inner * strength.ravel() ** 2
     inverse = np.linalg.inv(weighed @ inner.T)
     h, w = grain.shape
     down, across = _enlarge(h), _enlarge(w)
-    asked, before = need.copy(), _mean(few)
+    asked, before = need.copy(), _grid(_mean(few))
     for _ in range(8):
         smooth = ((inverse @ asked) @ weighed).reshape(GRID, GRID)
-        pattern = np.floor(down @ smooth @ across.T + grain).astype(np.int16)
-        missed = need - inner @ (_mean(_added(few, pattern)) - before).ravel()
+        field = down @ smooth.astype(np.float32) @ across.T
+        missed = need - inner @ (_grid(_mean(_added(few, _whole(field, grain)))) - before).ravel()
         if np.abs(missed).max() < NEAR:
             break
         asked += missed
-    return pattern
+    return field
 
 
 def _added(frames: Frames, pattern: Int[np.ndarray, "h w"]) -> Frames:
@@ -223,7 +247,7 @@ def _decibels(frames: Frames, pattern: Int[np.ndarray, "h w"]) -> float:
 
 def _busy(frames: Frames) -> Plane:
     """Where the eye is distracted: the local contrast of the frames, in grey levels, but for a constant."""
-    planes = [_mean(frame[None]) for frame in frames]
+    planes = [_grid(_mean(frame[None])) for frame in frames]
     variance = np.mean([_blur((plane - _blur(plane, 4.0)) ** 2, 4.0) for plane in planes], axis=0)
     busy = _blur(np.minimum(BUSY + np.sqrt(variance), BUSIEST), 3.0)
     return busy / np.sqrt(np.mean(busy**2))
@@ -239,12 +263,19 @@ def _blur(plane: Plane, sigma: float) -> Plane:
 # --------------------------------------------------------------------------------------------------------------- planes
 
 
-def _mean(frames: Frames) -> Plane:
-    """Luma, averaged over time and over the cells of the grid."""
-    total = np.zeros(frames.shape[1:], np.uint32)
+def _mean(frames: Iterable[UInt8[np.ndarray, "h w 3"]]) -> Float[np.ndarray, "h w 3"]:
+    """Over time, of the first `LONGEST`."""
+    frames = itertools.islice(frames, LONGEST)
+    total, count = next(frames).astype(np.uint32), 1
     for frame in frames:
         total += frame
-    luma = (total.astype(np.float32) / len(frames)) @ np.array([0.299, 0.587, 0.114], np.float32)
+        count += 1
+    return total.astype(np.float32) / count
+
+
+def _grid(mean: Float[np.ndarray, "h w 3"]) -> Plane:
+    """Luma, averaged over the cells of the grid."""
+    luma = mean @ np.array([0.299, 0.587, 0.114], np.float32)
     return _cells(luma.shape[0]) @ luma @ _cells(luma.shape[1]).T
 
 

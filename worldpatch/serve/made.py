@@ -3,7 +3,7 @@
 import io
 import itertools
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -17,19 +17,20 @@ from worldpatch import config
 from worldpatch.generate import files
 from worldpatch.generate.pipeline import Pipeline
 from worldpatch.safety.credentials import Ingredient
+from worldpatch.safety.watermark import LONGEST, Marker, looked_at
 from worldpatch.serve import objects
 from worldpatch.serve.house import House
 from worldpatch.serve.objects import Objects
 from worldpatch.types import Request, Result
 from worldpatch.video import read
 from worldpatch.video import write as video
+from worldpatch.video.planes import RANGE, Planes
 from worldpatch.video.resize import fit
 
 Frames = UInt8[np.ndarray, "t h w 3"]
 
 WHOLE = ("video.mp4", "picture.png")
 SIGNED = (*WHOLE, "thumbnail.webp", "spritesheet.jpg")
-PIECE = 8  # frames that are marked at once
 SHOWN = 16  # frames of a sprite sheet at most, in rows of four
 PREVIEW = 256  # pixels of a preview's longer side
 WIDEST_GIF = 480  # pixels of the longer side of a GIF, at most
@@ -56,20 +57,19 @@ def write(
             own = folder / str(k)
             own.mkdir(parents=True)
             drawn = pool.submit(files.save, _one(result, k), own / "drawn.mp4", recipe, pipeline.spec)
-            seen = frames[:count]
-            if shown != (width, height):
-                seen = _enlarged(seen, shown, pool)
-            marked, mark = house.provenance.marker(seen, named(row["id"], k))
+            seen, id = Planes(frames[:count], shown[1], shown[0]), named(row["id"], k)
+            mark = house.provenance.mark(seen.shape, id)
             marks.append(mark)
-            pictures = pool.submit(_pictures, seen, marked, result.rate, own)
-            pieces = (marked(seen[i : i + PIECE]) for i in range(0, len(seen), PIECE))  # while the last one is encoded
-            _video(pieces, result.rate, own / "video.mp4", lambda n, k=k: objects.part(row["id"], n, k), house.objects)
+            if mark is not None:
+                _mark(seen, mark)
+            exact = fit(frames, shown[1], shown[0]) if len(frames) == 1 else None
+            pictures = pool.submit(_pictures, seen, exact, own)
+            _video(seen, result.rate, own / "video.mp4", lambda n, k=k: objects.part(row["id"], n, k), house.objects)
             for written in (drawn, pictures):
                 written.result()
             for name in SIGNED:
                 if (own / name).exists():
                     told = mark if name in WHOLE else None  # smaller pictures may have lost it
-                    id = named(row["id"], k)
                     claim = house.provenance.claim(result.request, recipe.fingerprint, name, id, told, parts)
                     house.provenance.sign(own / name, claim)
     return {
@@ -84,19 +84,14 @@ def named(video: str, variant: int) -> str:
     return video if variant == 0 else f"{video}-{variant}"
 
 
-def _enlarged(frames: Frames, size: tuple[int, int], pool: ThreadPoolExecutor) -> Frames:
-    """Frames at another (width, height), one processor for each."""
-    shown = np.empty((len(frames), size[1], size[0], 3), np.uint8)
-
-    def one(k: int) -> None:
-        shown[k] = fit(frames[k : k + 1], size[1], size[0])[0]
-
-    for _ in pool.map(one, range(len(frames))):
-        pass
-    return shown
+def _mark(clip: Planes, number: int) -> None:
+    """Watermarks a clip in its place."""
+    marker = Marker(clip.mean(LONGEST), clip.pixels(looked_at(*clip.shape)), number)
+    for k in range(len(clip.frames)):
+        marker.put(clip.luma(k), RANGE)
 
 
-def _video(frames: Iterator[Frames], rate: float, path: Path, name: Callable[[int], str], store: Objects) -> None:
+def _video(clip: Planes, rate: float, path: Path, name: Callable[[int], str], store: Objects) -> None:
     """A file, and its pieces in the store from the moment they are encoded, for whoever looks on."""
     parts: list[bytes] = []
 
@@ -104,7 +99,7 @@ def _video(frames: Iterator[Frames], rate: float, path: Path, name: Callable[[in
         store.put_bytes(name(len(parts)), part)
         parts.append(part)
 
-    video.write_parts(frames, rate, keep)
+    video.write_parts(clip, clip.shape[1:], rate, keep)
     video.join_parts(b"".join(parts), path)
 
 
@@ -167,18 +162,19 @@ def _one(result: Result, k: int) -> Result:
     return replace(result, frames=result.frames[k : k + 1], latents=result.latents[k : k + 1])
 
 
-def _pictures(frames: Frames, marked: Callable[[Frames], Frames], rate: float, folder: Path) -> None:
-    first = marked(frames[:1])
-    if len(frames) == 1:
-        video.write(folder / "picture.png", first, rate)
-    Image.fromarray(first[0]).save(folder / "thumbnail.webp", quality=90)
-    height, width = frames.shape[1:3]
+def _pictures(clip: Planes, exact: Frames | None, folder: Path) -> None:
+    """What is shown of a clip, and of one of a single frame that very picture."""
+    if exact is not None:
+        video.write(folder / "picture.png", exact, 1.0)
+    Image.fromarray(clip.pixels([0])[0]).save(folder / "thumbnail.webp", quality=90)
+    count, height, width = clip.shape
     scale = min(1.0, SPRITE / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    chosen = marked(frames[np.unique(np.linspace(0, len(frames) - 1, min(SHOWN, len(frames))).astype(int))])
+    numbers = sorted({round(at) for at in np.linspace(0, count - 1, min(SHOWN, count))})
+    chosen = clip.pixels(numbers, size[1], size[0])
     rows = [chosen[i : i + 4] for i in range(0, len(chosen), 4)]
     sheet = Image.new("RGB", (size[0] * len(rows[0]), size[1] * len(rows)))
     for (y, row), x in itertools.product(enumerate(rows), range(4)):
         if x < len(row):
-            sheet.paste(Image.fromarray(row[x]).resize(size, reducing_gap=2.0), (x * size[0], y * size[1]))
+            sheet.paste(Image.fromarray(row[x]), (x * size[0], y * size[1]))
     sheet.save(folder / "spritesheet.jpg", quality=88)

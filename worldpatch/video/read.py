@@ -379,7 +379,7 @@ def _video_planes(path: Path, height: int, width: int, box: Box | None, threads:
             left, top, right, bottom = box
             size = bottom - top, max(1, round(size[1] * (right - left) / stream.width))
             decoded = filtered(decoded, "crop", f"{right - left}:{bottom - top}:{left}:{top}")
-        yield from _runs(_steady(decoded, _rate(stream)), lambda frame: _covering(frame, size, height, width, scaler))
+        yield from _runs(_steady(decoded, _rate(stream)), lambda frame: covering(frame, size, height, width, scaler))
 
 
 def _runs(items: Iterable[Any], function: Callable[[Any], Any]) -> Iterator[Any]:
@@ -421,7 +421,7 @@ def _upright(frame: Any, size: tuple[int, int], scaler: "Scaler") -> Frame:
     return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))
 
 
-def _covering(frame: Any, size: tuple[int, int], height: int, width: int, scaler: "Scaler") -> Any:
+def covering(frame: Any, size: tuple[int, int], height: int, width: int, scaler: "Scaler") -> Any:
     """A decoded frame -> yuv420p as displayed, cropped to height x width; `size` is its displayed (h, w) unturned."""
     turns = round(frame.rotation / 90) % 4
     if frame.format.name.startswith("yuva"):
@@ -448,12 +448,12 @@ def _cut(yuv: UInt8[np.ndarray, "rows w"], size: tuple[int, ...], target: tuple[
     ]
     y, u, v = (np.rot90(part, turns) for part in parts)
     whole = np.concatenate([y.ravel(), u.ravel(), v.ravel()]).reshape(-1, y.shape[1])
-    return _tagged(av.VideoFrame.from_ndarray(whole, format="yuv420p"))
+    return tagged(av.VideoFrame.from_ndarray(whole, format="yuv420p"))
 
 
 def _from_rgb(pixels: Frame, height: int, width: int) -> Any:
     frame = av.VideoFrame.from_ndarray(fit(pixels[None], height, width)[0], format="rgb24")
-    return _tagged(frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709))
+    return tagged(frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709))
 
 
 class Scaler:
@@ -478,7 +478,7 @@ class Scaler:
     def planes(self, frame: Any, size: tuple[int, ...]) -> Any:
         # From another matrix by way of pixels: FFmpeg's direct way is two grey levels off.
         plain = _matrix(frame) == Colorspace.ITU709 and frame.color_trc not in HIGH_RANGE
-        return _tagged(
+        return tagged(
             self._planes.reformat(
                 frame if plain else self.pixels(frame, size), width=size[1], height=size[0], format="yuv420p",
                 dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG,
@@ -496,7 +496,7 @@ def _matrix(frame: Any) -> int:
     return frame.colorspace
 
 
-def _tagged(frame: Any) -> Any:
+def tagged(frame: Any) -> Any:
     """A frame that says of itself that it is BT.709 of limited range."""
     frame.colorspace, frame.color_range = Colorspace.ITU709, ColorRange.MPEG
     frame.color_primaries, frame.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
