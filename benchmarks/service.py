@@ -238,7 +238,7 @@ def kill(report: Report, kills: int) -> None:
                 done += 1
             print(f"{number + 1}/{kills} kills, {done} videos, {len(wrong)} wrong", flush=True)
         everyone = [video["id"] for video in listed(http_)]
-        until = time.monotonic() + 60
+        until = time.monotonic() + 300
         while time.monotonic() < until and any(len(hooks.seen[id]) == 0 for id in everyone):
             time.sleep(0.5)
     lost = [id for id in everyone if not hooks.seen[id]]

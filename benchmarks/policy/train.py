@@ -36,10 +36,11 @@ from worldpatch.safety.policy.settings import Settings
 
 HERE = Path(__file__).parent
 WEIGHTS = HERE.parents[1] / "worldpatch" / "safety" / "policy" / "classifier.npz"
+LEARNT = ("first", "second")  # of the lists; what others say is only ever judged
 EACH, OTHERS = {ORDINARY: 12}, 8  # sentences of a template
 MIXED = 1500  # ordinary texts of common words in any order: a window of a long prompt is no sentence
 CODED = 1500  # ordinary texts with numbers and identifiers
-FOLDS, DECAY = 5, 2e-5
+FOLDS, DECAY = 5, 2e-6
 PLAIN = ("plain", "paraphrase", "euphemism", "role play", "translated", "code-switched")  # ways to say a thing uncoded
 TELLING = {  # groups of terms that tell a category by themselves
     "sexual": ("porn", "sex_act", "nudity", "steamy"), "gore": ("gore",), "hate": ("slur", "slogan"),
@@ -63,13 +64,15 @@ class Sample:
 
 def written(random_: random.Random) -> list[Sample]:
     """Sentences that somebody wrote."""
-    rows = [json.loads(line) for name in ("sentences", "first/red_team") for line in _lines(HERE / f"{name}.jsonl")]
+    names = ("sentences", *(f"{name}/red_team" for name in LEARNT))
+    rows = [json.loads(line) for name in names for line in _lines(HERE / f"{name}.jsonl")]
     found = [
         Sample(row["category"], row["text"], plain(row["text"]), row["how"])
         for row in rows
         if row["how"] in (*PLAIN, "near", "general")
     ]
-    found += [Sample(ORDINARY, line, plain(line), "general") for line in _lines(HERE / "first" / "ordinary.txt")]
+    lines = (line for name in LEARNT for line in _lines(HERE / name / "ordinary.txt"))
+    found += [Sample(ORDINARY, line, plain(line), "general") for line in lines]
     calm = [one.text for one in found if one.category == ORDINARY]
     for number in range(CODED):
         base, code = random_.choice(calm).split(), _code(random_)

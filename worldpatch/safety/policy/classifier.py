@@ -12,7 +12,7 @@ from importlib import resources
 import numpy as np
 from jaxtyping import Float, Int8
 
-BUCKETS = 1 << 14
+BUCKETS = 1 << 16
 LENGTHS = (2, 3, 4, 5)  # of n-grams
 WINDOW, STRIDE = 200, 120  # characters
 MOST = 40_000  # characters read, over all readings
