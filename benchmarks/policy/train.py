@@ -2,14 +2,14 @@
 
     python benchmarks/policy/train.py
 
-Takes two minutes and writes worldpatch/safety/policy/classifier.npz. Sentences come from sentences.jsonl, written by
+Takes three minutes and writes worldpatch/safety/policy/classifier.npz. Sentences come from sentences.jsonl, written by
 language models that had not seen the rules: harmful wishes told without telling words, and harmless ones that look
-like them; from the first red-team list and the first ordinary one; and from training.toml, whose templates are filled
-with parts, terms of the rules among them. Figures are of five folds, each learnt without a fifth of the sentences and
-of the templates. The second lists are never read here.
+like them; from the first and second red-team lists and ordinary ones; and from training.toml, whose templates are
+filled with parts, terms of the rules among them. Figures are of five folds, each learnt without a fifth of the
+sentences and of the templates. The third lists are never read here.
 
-Measured on 2026-11-23: from 0.95 on, the default, 32% of held-out paraphrases are refused, with the rules 37%, and 0.1%
-of ordinary sentences, with the rules 0.8% (1.5% of those that look harmful).
+Measured on 2026-11-23: from 0.95 on, the default, 47% of held-out paraphrases are refused, with the rules 50%, and 0.6%
+of ordinary sentences, with the rules 1.3% (2.2% of those that look harmful).
 
 Of minors there are sentences about violence, neglect and exploitation alone: nobody was asked to write others. What is
 sexual and speaks of minors is for the rules, and for the lower bar of the chain (`policy/chain.py`).

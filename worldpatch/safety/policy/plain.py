@@ -81,8 +81,9 @@ def _alike() -> dict[int, str]:
         likes = [
             other["c"] for other in others if len(other["c"]) == 1 and other["c"].isascii() and other["c"].isalpha()
         ]
-        if len(character) == 1 and not character.isascii() and likes:
-            table.setdefault(ord(character.casefold()[0]), min(likes, key=lambda c: (c.isupper(), c)).lower())
+        small = character.casefold()[:1]
+        if len(character) == 1 and not small.isascii() and likes:  # a long s is small an s, which looks like no f
+            table.setdefault(ord(small), min(likes, key=lambda c: (c.isupper(), c)).lower())
     return table | {
         ord(c): to
         for c, to in zip(
