@@ -29,10 +29,11 @@ LEARNT, UNSEEN = ("first", "second"), "third"
 LOOKS = (
     "All lists and sentences were written by language models: strangers will be harder. The third list has no category "
     "minors, and was written to a brief of its own. What it gave each time it was looked at: 81.2% and 0.9% before any "
-    "of the last 3,465 sentences; 81.9% and 0.8% with 2,867 of them; 89.4% and 1.4% with four times the buckets and "
-    "a tenth of the penalty, as one fold of five chose; 90.3% and 1.1% with the rest, and the second list learnt from. "
-    "Nothing was chosen by it. The second list gave 87.0 and 3.6% at its first look, 82.3 and 2.7% at its last one "
-    "unlearnt; the first one 72.8 and 12.9% before anything was mended."
+    "of the last 3,465 sentences; 81.9% and 0.8% with 2,867 of them; 89.4% and 1.4% with four times the buckets and a "
+    "tenth of the penalty, as one fold of five chose; 90.3% and 1.1% with the rest, and the second list learnt from; "
+    "90.6% and 1.1% with rules mended by the second list, and look-alikes undone rightly; then with parts of long "
+    "prompts to learn from. Nothing was chosen by it. The second list gave 87.0 and 3.6% at its first look, 82.3 and "
+    "2.7% at its last one unlearnt; the first one 72.8 and 12.9% before anything was mended."
 )
 LONG, LONGEST_MS, USUAL_MS = 32_000, 100, 5
 

@@ -8,8 +8,8 @@ like them; from the first and second red-team lists and ordinary ones; and from 
 filled with parts, terms of the rules among them. Figures are of five folds, each learnt without a fifth of the
 sentences and of the templates. The third lists are never read here.
 
-Measured on 2026-11-23: from 0.95 on, the default, 47% of held-out paraphrases are refused, with the rules 50%, and 0.6%
-of ordinary sentences, with the rules 1.3% (2.2% of those that look harmful).
+Measured on 2026-11-23: from 0.95 on, the default, 48% of held-out paraphrases are refused, with the rules 52%, and 0.4%
+of ordinary sentences, with the rules 0.6% (1.9% of those that look harmful).
 
 Of minors there are sentences about violence, neglect and exploitation alone: nobody was asked to write others. What is
 sexual and speaks of minors is for the rules, and for the lower bar of the chain (`policy/chain.py`).
@@ -29,7 +29,7 @@ from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 
 from worldpatch.safety.policy import rules
-from worldpatch.safety.policy.classifier import BUCKETS, LENGTHS, ORDINARY, Classifier, grams
+from worldpatch.safety.policy.classifier import BUCKETS, LENGTHS, ORDINARY, WINDOW, Classifier, grams
 from worldpatch.safety.policy.plain import plain
 from worldpatch.safety.policy.readings import common
 from worldpatch.safety.policy.settings import Settings
@@ -40,6 +40,7 @@ LEARNT = ("first", "second")  # of the lists; what others say is only ever judge
 EACH, OTHERS = {ORDINARY: 12}, 8  # sentences of a template
 MIXED = 1500  # ordinary texts of common words in any order: a window of a long prompt is no sentence
 CODED = 1500  # ordinary texts with numbers and identifiers
+LONG = 2000  # windows of long prompts, ordinary and not
 FOLDS, DECAY = 5, 2e-6
 PLAIN = ("plain", "paraphrase", "euphemism", "role play", "translated", "code-switched")  # ways to say a thing uncoded
 TELLING = {  # groups of terms that tell a category by themselves
@@ -79,7 +80,21 @@ def written(random_: random.Random) -> list[Sample]:
         base.insert(random_.randrange(len(base) + 1), code)
         text = code if number % 10 == 0 else " ".join(base)
         found.append(Sample(ORDINARY, f"coded {number}", plain(text), "coded", 0.3))
-    return found
+    return found + windows(found, calm, random_)
+
+
+def windows(found: list[Sample], calm: list[str], random_: random.Random) -> list[Sample]:
+    """Parts of long prompts, as the classifier reads them: ordinary ones, and ones that hold a harmful sentence."""
+    bad, made = [one for one in found if one.category != ORDINARY], []
+    for number in range(LONG):
+        text = " ".join(random_.choices(calm, k=6))
+        at = random_.randrange(max(1, len(text) - WINDOW))
+        made.append(Sample(ORDINARY, f"long {number}", text[at : at + WINDOW], "long", 0.3))
+        one = random_.choice(bad)
+        before = random_.randrange(max(1, WINDOW - len(one.text)))
+        text = f"{text[at : at + before]} {one.text} {random_.choice(calm)} {random_.choice(calm)}"
+        made.append(Sample(one.category, one.origin, text[:WINDOW], "long", 0.3))
+    return made
 
 
 def _lines(path: Path) -> list[str]:

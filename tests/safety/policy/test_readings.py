@@ -100,3 +100,8 @@ def test_any_text_has_readings(text: str):
     found = readings(text, VOCABULARY)
     assert len(found) == len(set(found)) and all(found)
     assert bool(found) or not plain(text)
+
+
+def test_look_alikes_become_the_letter_that_they_look_like():
+    assert plain("Sеvеrеd hеаdѕ, Ѕhоw Kеir") == "severed heads, show keir"  # half of the letters are Cyrillic
+    assert plain("ſevered headſ") == "severed heads"
