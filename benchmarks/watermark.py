@@ -28,6 +28,7 @@ from worldpatch import generate
 from worldpatch.evals.suites import prompts
 from worldpatch.safety import watermark
 from worldpatch.types import Request
+from worldpatch.video.planes import RANGE, Planes
 from worldpatch.video.read import probe, read
 from worldpatch.video.resize import resize
 
@@ -53,6 +54,17 @@ class Shown:
     kind: str
     frames: np.ndarray
     rate: float
+    planes: Planes | None = None
+
+    def marked(self, number: int) -> np.ndarray:
+        """The frames with a number in them: as files are marked, or, with `planes`, as the service does it."""
+        if self.planes is None:
+            return watermark.mark(self.frames, number)
+        few = self.frames[watermark.looked_at(*self.planes.shape)]
+        marker = watermark.Marker(self.planes.mean(watermark.LONGEST), few, number)
+        for k in range(len(self.frames)):
+            marker.put(self.planes.luma(k), RANGE)
+        return self.planes.pixels(range(len(self.frames)))
 
 
 def main() -> None:
@@ -121,6 +133,10 @@ def samples(count: int) -> Iterator[Shown]:
         for height, width in ((128, 214), (720, 1280)):
             frames = resize(result.frames[0].numpy(), height, width)
             yield Shown(name=request.params["prompt"], kind=f"samples, {height}", frames=frames, rate=result.rate)
+        planes = Planes(result.frames[0].numpy(), 720, 1280)
+        frames = planes.pixels(range(len(planes.frames)))
+        kind = "samples, 720, as the service marks them"
+        yield Shown(name=request.params["prompt"], kind=kind, frames=frames, rate=result.rate, planes=planes)
 
 
 # ---------------------------------------------------------------------------------------------------------------- harms
@@ -210,7 +226,7 @@ def kept(report: Report, shown: Iterator[Shown], rng: np.random.Generator) -> tu
     lost = []
     for clip in shown:
         number = int(rng.integers(2**watermark.BITS))
-        marked = watermark.mark(clip.frames, number)
+        marked = clip.marked(number)
         difference = marked.astype(np.float32) - clip.frames
         decibels.setdefault(clip.kind, []).append(10 * math.log10(255**2 / float(np.mean(difference**2))))
         for name, harm in BARRED.items():
@@ -251,7 +267,7 @@ def unmarked(report: Report, shown: Iterator[Shown]) -> tuple[int, int, int]:
     searched, planes = [], []
     for clip in shown:
         searched.append(watermark.find(clip.frames))
-        planes += [watermark._mean(frame[None]) for frame in clip.frames]
+        planes += [watermark._grid(watermark._mean(frame[None])) for frame in clip.frames]
     wanted = 200 if report.short else READINGS
     keys = range(1, 2 + wanted // (len(planes) * len(watermark.STEPS)))
     numbers, fits = sum(found is not None for found in searched), []
