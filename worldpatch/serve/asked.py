@@ -217,7 +217,7 @@ def takes(draft: Draft, seconds: float, request: dict[str, Any], model: Pipeline
     shape = model.network.dit.config
     network = (2 if guided else 1) * memory.NUMBER * shape.width * memory.PATCH * at_once
     made = memory.of_frames(frames, height, width, pasted=draft.ability != "text_to_video") * request["variants"]
-    enlarged = 3 * frames * math.prod(draft.size or (0,))  # one variant after the other
+    enlarged = 1.5 * frames * math.prod(draft.size or (0,))  # bytes of planes, of one variant after the other
     return float(patches * request["steps"] * (2 if guided else 1)), float(max(network, made + enlarged))
 
 

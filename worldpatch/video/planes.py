@@ -17,6 +17,7 @@ RANGE = 219 / 255  # levels of luma that a grey level takes
 # BT.709 of limited range to pixels: what a level of luma and of the two chromas adds to red, green and blue.
 MATRIX = np.array([[1, 1, 1], [0, -0.187324, 1.8556], [1.5748, -0.468124, 0]]) * [[255 / 219], [255 / 224], [255 / 224]]
 ZERO = (16, 128, 128)
+FINE = Interpolation.BICUBIC | FAITHFUL
 
 
 class Planes:
@@ -55,9 +56,6 @@ class Planes:
             scale = 1 if k == 0 else 2
             planes.append(total.repeat(scale, 0).repeat(scale, 1)[:height, :width] / len(some) - ZERO[k])
         return np.clip(np.stack(planes, -1).astype(np.float32) @ MATRIX.astype(np.float32), 0, 255)
-
-
-FINE = Interpolation.BICUBIC | FAITHFUL
 
 
 def _planes(pixels: Frames, height: int, width: int) -> Iterator[Any]:
