@@ -1,4 +1,4 @@
-"""Children of the server are started again, and what can never start is said."""
+"""Children of the server are started again; what can never start is said; a batch drawn before tells no speed."""
 
 import os
 import sys
@@ -9,6 +9,7 @@ import pytest
 from worldpatch.config import UserError
 from worldpatch.serve import processes
 from worldpatch.serve.processes import TRIES, Child
+from worldpatch.serve.worker import paced
 
 
 @pytest.fixture(autouse=True)
@@ -57,3 +58,8 @@ def test_who_has_stood_once_is_never_given_up(monkeypatch, tmp_path):
     for _ in range(TRIES + 1):
         until_started(one)
     one.kill()
+
+
+def test_what_was_drawn_in_an_earlier_life_tells_no_speed():
+    assert paced(None, 0.0, 0.2) is None and paced(50.0, 0.0, 0.2) == 50.0
+    assert paced(None, 10.0, 0.5) == 20.0 and paced(50.0, 10.0, 0.5) == pytest.approx(44.0)

@@ -329,9 +329,8 @@ class Worker:
                 except (UserError, MemoryError, OSError, objects.Failed) as error:
                     self._clear(row["id"])
                     self._fail(row["id"], error)
-        if desk.denoised:  # whoever waits, waits for decoding and encoding too
-            speed = (desk.done - desk.before) / (desk.denoised + time.perf_counter() - begun)
-            self.speed = speed if self.speed is None else 0.8 * self.speed + 0.2 * speed
+        # Whoever waits, waits for decoding and encoding too.
+        self.speed = paced(self.speed, desk.done - desk.before, desk.denoised + time.perf_counter() - begun)
 
     def _clear(self, id: str) -> None:
         """Nothing stays of a video that could not be kept whole."""
@@ -497,6 +496,14 @@ def draw(batch: str) -> None:
         with worker().turn:
             tables.patient(worker().fail)(batch, error)
     close(batch)
+
+
+def paced(former: float | None, work: float, seconds: float) -> float | None:
+    """The mean speed after another batch. One that an earlier life had drawn to its end took time for no work, and says
+    nothing."""
+    if work <= 0:
+        return former
+    return work / seconds if former is None else 0.8 * former + 0.2 * work / seconds
 
 
 def _config(url: str, id: str) -> DBOSConfig:
